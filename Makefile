@@ -1,0 +1,101 @@
+# One way to do each thing; `make help` lists them. One target triple and one profile (dev) for demo, tests and CI.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+TRIPLE := $(or $(CARGO_BUILD_TARGET),$(shell sed -n '/^\[build\]/,/^\[/s/^target *= *"\(.*\)"/\1/p' .cargo/config.toml))
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/$(TRIPLE)/debug
+# Everything is built with the same features, so that nothing is built twice; lint also looks at it without them.
+FEATURES := --workspace --features c1-operator/fault-points
+SIMULATOR_TESTS := $(notdir $(patsubst %/main.rs,%,$(wildcard tests/simulator/tests/*/main.rs)) $(basename $(wildcard tests/simulator/tests/*.rs)))
+SCRIPTS := $(wildcard .ci/run tests/*/*.sh tests/*/*/*.sh)
+
+# $(call step,NAME,COMMAND): runs COMMAND, and keeps what it says for the counts at the end of `make test`.
+STEPS := $(TARGET)/test
+step = @mkdir -p $(STEPS); echo "==> $(1)"; ($(2)) 2>&1 | tee $(STEPS)/$(1).log
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo up down
+demo: build ## from nothing to a login at C1 with an issued credential; ONCE=1 takes it all down again
+	@tests/dev/demo.sh
+
+up: build ## control plane, C1 simulator and operator in the background; then: source target/dev/env
+	@tests/dev/up.sh
+
+down: ## end what `make up` started
+	@tests/dev/down.sh
+
+.PHONY: build fmt crds
+build: ## operator and simulator, as tests and demo use them
+	cargo build $(FEATURES)
+
+fmt: ## format the Rust sources
+	cargo fmt --all
+
+crds: build ## generate crds/ from the types, and copy them into the chart
+	@mkdir -p crds charts/c1-operator/files/crds
+	@rm -f crds/*.yaml charts/c1-operator/files/crds/*.yaml
+	$(BIN)/c1-operator crds --dir crds
+	@cp crds/*.yaml charts/c1-operator/files/crds/
+
+.PHONY: test counts
+test: ## all that CI runs; the last lines are the counts
+	@rm -rf $(STEPS)
+	@$(MAKE) lint test-unit test-simulator test-integration counts
+
+# A suite in which nothing ran has not passed (only of doc tests there may be none).
+counts:
+	@echo "==> counts"; \
+	for step in unit doc simulator api promises reasons chart; do \
+	  grep -hE '^test result: ok\. [1-9]|^[0-9]+ renderings accepted' $(STEPS)/$$step.log \
+	    | sed "s/; [0-9]* measured.*//; s/^/$$(printf '%-10s' $$step)/" \
+	    || [[ $$step == doc ]] || { echo "$$step: no test ran"; exit 1; }; \
+	done
+
+.PHONY: lint test-unit test-simulator test-integration test-api test-promises test-reasons test-chart
+lint: ## formatting, clippy with the test features and without, shellcheck
+	cargo fmt --all --check
+	cargo clippy $(FEATURES) --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
+	@. tests/dev/lib.sh; ! needs shellcheck "the lint of the scripts" || shellcheck -S warning -x $(SCRIPTS)
+
+test-unit: ## unit and doc tests
+	$(call step,unit,cargo test $(FEATURES) --lib --bins)
+	$(call step,doc,cargo test $(FEATURES) --doc)
+
+test-simulator: ## the C1 simulator against what is known of C1
+	$(call step,simulator,cargo test $(FEATURES) $(or $(addprefix --test ,$(SIMULATOR_TESTS)),$(error no tests under tests/simulator/tests)))
+
+# One control plane for all four; each alone brings up its own.
+test-integration: build ## all that needs an API server: the four below
+	@tests/controlplane/run.sh $(MAKE) test-api test-promises test-reasons test-chart
+
+test-api: build ## schema, status, RBAC, on a real API server
+	$(call step,api,tests/controlplane/run.sh cargo test $(FEATURES) --test api)
+
+test-promises: build ## a test a promise, through every fault point
+	$(call step,promises,tests/controlplane/run.sh cargo test $(FEATURES) --test promises -- --test-threads=1)
+
+test-reasons: build ## every bad input, its reason and its message
+	$(call step,reasons,tests/controlplane/run.sh cargo test $(FEATURES) --test reasons)
+
+test-chart: ## every rendering of the chart, taken by a real API server
+	$(call step,chart,tests/controlplane/run.sh tests/dev/chart-check.sh)
+
+.PHONY: manifests sabotage audit clean
+manifests: crds test-chart ## generate the CRDs, then check the chart
+
+sabotage: build ## take one guard out at a time; its test must notice
+	@tests/controlplane/run.sh tests/sabotage/run.sh
+
+audit: ## licences, sources and doubled versions of the dependencies
+	@. tests/dev/lib.sh; ! needs cargo-deny "the audit" || cargo deny check bans licenses sources
+
+clean: down ## remove all that was built, the control plane too
+	rm -rf $(TARGET)

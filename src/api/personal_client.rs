@@ -1,0 +1,249 @@
+//! `PersonalClient`: one credential at C1, kept in one Secret.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Expires, SecretTemplate};
+
+/// A C1 personal client, issued by a ClientIssuer or ClusterClientIssuer and written to a Secret.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "iam.conductor.one",
+    version = "v1alpha1",
+    kind = "PersonalClient",
+    plural = "personalclients",
+    shortname = "pclient",
+    category = "conductorone",
+    namespaced,
+    derive = "PartialEq",
+    status = "PersonalClientStatus",
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name": "Client", "type": "string", "jsonPath": ".status.client.id"}"#,
+    printcolumn = r#"{"name": "Expires", "type": "string", "jsonPath": ".status.client.expiresTime"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Secret", "type": "string", "jsonPath": ".status.secretName", "priority": 1}"#,
+    printcolumn = r#"{"name": "Issuer", "type": "string", "jsonPath": ".status.client.issuerRef.name", "priority": 1}"#
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = json!([{
+    "rule": "(has(self.issuerRef) ? self.issuerRef.kind + '/' + self.issuerRef.name : 'ClusterClientIssuer/default') == (has(oldSelf.issuerRef) ? oldSelf.issuerRef.kind + '/' + oldSelf.issuerRef.name : 'ClusterClientIssuer/default')",
+    "message": "the issuer cannot change: delete this object and create it anew",
+    "fieldPath": ".issuerRef",
+}])))]
+pub struct PersonalClientSpec {
+    /// Which issuer makes the client: `kind: ClusterClientIssuer, name: default` when absent. It cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_ref: Option<IssuerRef>,
+    /// Name of the client at C1: the name of this object when absent. The operator appends a marker in square brackets,
+    /// by which it recognises what it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), extend("x-kubernetes-validations" = json!([{
+        "rule": "!self.matches('[\\\\[\\\\]\\\\p{Cc}\\\\p{Cf}]')",
+        "message": "displayName must not contain square brackets, control or formatting characters",
+    }])))]
+    pub display_name: Option<String>,
+    /// How long the client lives, such as 720h (30 days), or `never`: the issuer's default when absent, 2160h (90 days)
+    /// when it has none. C1 cannot prolong a client: a change issues a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Expires>,
+    /// From which networks the client may be used: the issuer's default when absent, every network when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "cidrs_schema")]
+    pub allow_source_cidr: Option<Vec<String>>,
+    /// Roles to which the client is reduced, by their ids or names (system:viewer) at the tenant: the issuer's default
+    /// when absent. A client without roles has all rights of the issuer's user, and needs
+    /// `policy.allowed.fullPermissions` of the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "roles_schema")]
+    pub scoped_roles: Option<Vec<String>>,
+    /// Name of the Secret: the name of this object when absent. It cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    pub secret_name: Option<String>,
+    /// Type, labels, annotations and further keys of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_template: Option<SecretTemplate>,
+    /// What happens to the client and the Secret when this object is deleted: `Delete` (when absent) revokes and deletes
+    /// them, `Retain` leaves both as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// Which issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerRef {
+    /// `ClientIssuer` (of the same namespace) or `ClusterClientIssuer`.
+    pub kind: IssuerKind,
+    /// Name of the issuer.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+impl Default for IssuerRef {
+    /// What an absent `issuerRef` means.
+    fn default() -> Self {
+        Self { kind: IssuerKind::ClusterClientIssuer, name: "default".into() }
+    }
+}
+
+impl std::fmt::Display for IssuerRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.name)
+    }
+}
+
+/// The two kinds of issuers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum IssuerKind {
+    /// In the same namespace.
+    ClientIssuer,
+    /// Cluster-scoped.
+    ClusterClientIssuer,
+}
+
+/// What a deletion leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// The client is revoked, the Secret deleted.
+    #[default]
+    Delete,
+    /// Both stay.
+    Retain,
+}
+
+/// What the operator knows of a `PersonalClient`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonalClientStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready`, and while they are true `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = json!(["type"])))]
+    pub conditions: Vec<Condition>,
+    /// The client that the Secret holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<IssuedClient>,
+    /// Name of the Secret that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// The Secret's version whose content is known to be right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_resource_version: Option<String>,
+    /// Replaced clients that still live, until their overlap is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = json!(["id"])))]
+    pub retiring: Vec<RetiringClient>,
+    /// Failed attempts to issue since the last success or change of the spec; the pause before the next one grows with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_issuance_attempts: Option<i32>,
+    /// When the last of them failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+}
+
+/// A client at C1, as C1 answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuedClient {
+    /// C1's id of the client.
+    pub id: String,
+    /// The OAuth 2.0 client id.
+    pub client_id: String,
+    /// The attempt that made it, as in the marker of its display name.
+    pub attempt: String,
+    /// The issuer that made it.
+    pub issuer_ref: IssuerRef,
+    /// Host of the tenant.
+    pub host: String,
+    /// The C1 user as whom the client acts.
+    pub user_id: String,
+    /// Its display name at C1, with the marker.
+    pub display_name: String,
+    /// When C1 made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+    /// When it expires; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_time: Option<Time>,
+    /// Ids of the roles to which it is reduced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scoped_roles: Vec<String>,
+    /// Networks from which it may be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_source_cidr: Vec<String>,
+}
+
+/// A client that was replaced and still lives, so that consumers can move to the new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetiringClient {
+    /// C1's id of the client.
+    pub id: String,
+    /// The OAuth 2.0 client id.
+    pub client_id: String,
+    /// The issuer that made it.
+    pub issuer_ref: IssuerRef,
+    /// Host of the tenant.
+    pub host: String,
+    /// The C1 user as whom it acts.
+    pub user_id: String,
+    /// Since when it is replaced.
+    pub since: Time,
+    /// When it is revoked.
+    pub revoke_time: Time,
+}
+
+impl PersonalClient {
+    /// Name of the Secret.
+    #[must_use]
+    pub fn secret_name(&self) -> &str {
+        self.spec.secret_name.as_deref().or(self.metadata.name.as_deref()).unwrap_or_default()
+    }
+
+    /// The issuer.
+    #[must_use]
+    pub fn issuer_ref(&self) -> IssuerRef {
+        self.spec.issuer_ref.clone().unwrap_or_default()
+    }
+
+    /// The status, or an empty one.
+    #[must_use]
+    pub fn status_or_default(&self) -> PersonalClientStatus {
+        self.status.clone().unwrap_or_else(|| PersonalClientStatus { observed_generation: -1, ..Default::default() })
+    }
+}
+
+pub(super) fn cidrs_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 43,
+            "x-kubernetes-validations": [
+                {"rule": "isCIDR(self)", "message": "must be an IPv4 or IPv6 network such as 10.20.0.0/16 or 2001:db8::/48"},
+                {"rule": "!isCIDR(self) || cidr(self).masked() == cidr(self)",
+                 "message": "must be a network without host bits, such as 10.20.0.0/16 and not 10.20.1.1/16"},
+            ],
+        },
+    })
+}
+
+pub(super) fn roles_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "x-kubernetes-list-type": "set",
+        "items": {"type": "string", "minLength": 1, "maxLength": 128},
+    })
+}

@@ -1,0 +1,155 @@
+//! The command line. Every flag is also an environment variable.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{api::duration, plan::Timing};
+
+/// Issues ConductorOne personal clients for Kubernetes, and owns their whole life.
+#[derive(Debug, Parser)]
+#[command(name = "c1-operator", version, about, long_about = None)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator.
+    Run(Box<RunArgs>),
+    /// Print the CRDs, or write them into a directory, a file each.
+    Crds {
+        /// Directory to write to.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Name of this cluster in the markers of clients at C1, followed there by a digest of the cluster's id.
+    #[arg(long, env = "C1_OPERATOR_CLUSTER_NAME", default_value = "kubernetes", value_parser = cluster_name)]
+    pub cluster_name: String,
+
+    /// Id of this cluster in the markers, instead of the UID of namespace kube-system: set another one on a restored copy of
+    /// a cluster, so that the copy does not take the original's clients for its own.
+    #[arg(long, env = "C1_OPERATOR_CLUSTER_ID")]
+    pub cluster_id: Option<String>,
+
+    /// The operator's own namespace, where ClusterClientIssuers find their Secrets.
+    #[arg(long, env = "C1_OPERATOR_NAMESPACE", default_value = "c1-system")]
+    pub namespace: String,
+
+    /// Hosts (HOST or HOST:PORT) that issuers may name beside *.conductor.one and *.c1eu.ai.
+    #[arg(long, env = "C1_OPERATOR_ALLOWED_HOST", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
+
+    /// Let namespaced ClientIssuers name the --allowed-host hosts, too.
+    #[arg(long, env = "C1_OPERATOR_ALLOWED_HOST_NAMESPACED")]
+    pub allowed_host_namespaced: bool,
+
+    /// Address of /metrics, /livez and /readyz.
+    #[arg(long, env = "C1_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// What is logged: a level, or a filter such as c1_operator=debug,kube=warn.
+    #[arg(long, env = "C1_OPERATOR_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// How it is logged.
+    #[arg(long, env = "C1_OPERATOR_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// The longest that C1 may take to answer a create.
+    #[arg(long, env = "C1_OPERATOR_CREATE_TIMEOUT", default_value = "30s", value_parser = duration::parse)]
+    pub create_timeout: Duration,
+
+    /// The longest that a new credential may take to be written into its Secret, with all retries. After it the client is
+    /// deleted again.
+    #[arg(long, env = "C1_OPERATOR_DELIVERY_TIMEOUT", default_value = "90s", value_parser = duration::parse)]
+    pub delivery_timeout: Duration,
+
+    /// How long after both of these an attempt whose outcome is unknown is judged.
+    #[arg(long, env = "C1_OPERATOR_ATTEMPT_GRACE", default_value = "1m", value_parser = duration::parse)]
+    pub attempt_grace: Duration,
+
+    /// How long C1 may take to show a new client everywhere; a younger one is never taken for deleted.
+    #[arg(long, env = "C1_OPERATOR_SETTLE_TIME", default_value = "10m", value_parser = duration::parse)]
+    pub settle_time: Duration,
+
+    /// How long a replaced client lives on, so that consumers can move to the new one.
+    #[arg(long, env = "C1_OPERATOR_OVERLAP", default_value = "1h", value_parser = duration::parse)]
+    pub overlap: Duration,
+
+    /// How often C1's list of clients is read, where the issuer does not say.
+    #[arg(long, env = "C1_OPERATOR_INVENTORY_INTERVAL", default_value = "5m", value_parser = duration::parse)]
+    pub inventory_interval: Duration,
+
+    /// How many PersonalClients are worked on at once.
+    #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+}
+
+impl RunArgs {
+    /// The deadlines of the protocol.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        Timing {
+            budget: self.create_timeout + self.delivery_timeout,
+            grace: self.attempt_grace,
+            // Two clocks may differ by five minutes before they count as off.
+            skew: self.attempt_grace + Duration::from_mins(5),
+            settle: self.settle_time,
+            overlap: self.overlap,
+        }
+    }
+}
+
+/// It becomes a part of the marker: a DNS label, not too long.
+fn cluster_name(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if plain && (1..=32).contains(&text.len()) && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("at most 32 lower-case letters, digits and hyphens".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_also_an_environment_variable() {
+        Cli::command().debug_assert();
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        for flag in run.get_arguments().filter(|a| a.get_long().is_some_and(|l| l != "help")) {
+            let name = format!("C1_OPERATOR_{}", flag.get_long().unwrap().to_uppercase().replace('-', "_"));
+            assert_eq!(flag.get_env().and_then(|e| e.to_str()), Some(name.as_str()));
+        }
+    }
+
+    #[test]
+    fn cluster_names_are_labels() {
+        assert!(cluster_name("prod-1").is_ok());
+        for bad in ["", "Prod", "a/b", "a b", "-a", "a]", &"x".repeat(33)] {
+            assert!(cluster_name(bad).is_err(), "{bad}");
+        }
+    }
+}

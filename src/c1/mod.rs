@@ -1,0 +1,16 @@
+//! Everything that knows C1's HTTP API: <https://www.c1.ai/docs/api-reference>.
+//!
+//! Each call has a deadline and is sent once; what may be repeated is repeated by whoever looks again. Nothing follows
+//! redirects: an address that a user could choose must not lead anywhere else.
+
+mod assertion;
+mod error;
+mod pacing;
+mod session;
+mod token;
+mod types;
+
+pub use error::{Certainty, Error, ErrorKind};
+pub use session::{CallObserver, Deadlines, Listing, Session, Settings};
+pub use token::{Auth, InvalidCredentials};
+pub use types::{Client, CreateRequest, Created};

@@ -1,0 +1,217 @@
+//! What every reconcile shares.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Client,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::reflector::Store,
+};
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
+
+use super::issuers::Issuers;
+use crate::{
+    api::{ClientIssuer, ClusterClientIssuer, PersonalClient},
+    c1::Deadlines,
+    clock::Clock,
+    plan::Timing,
+    secret::Secrets,
+    telemetry::{Events, Metrics},
+};
+
+/// What the flags say, ready for use.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This cluster, as in markers: name and digest of its id.
+    pub cluster: String,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// Hosts that issuers may name beside C1's own.
+    pub allowed_hosts: Vec<String>,
+    /// Whether namespaced issuers may, too.
+    pub allowed_hosts_namespaced: bool,
+    /// Deadlines of the protocol.
+    pub timing: Timing,
+    /// Deadlines of calls to C1.
+    pub deadlines: Deadlines,
+    /// How often C1's list is read, where the issuer does not say.
+    pub inventory_interval: Duration,
+    /// How many objects are worked on at once.
+    pub concurrency: u16,
+}
+
+/// The caches. Of Secrets only metadata, and only of those with our label.
+#[derive(Clone)]
+pub struct Stores {
+    /// All objects; one that cannot be read does not stop the others.
+    pub personal_clients: Store<DeserializeGuard<PersonalClient>>,
+    /// All namespaced issuers.
+    pub issuers: Store<DeserializeGuard<ClientIssuer>>,
+    /// All cluster-scoped issuers.
+    pub cluster_issuers: Store<DeserializeGuard<ClusterClientIssuer>>,
+    /// Our Secrets.
+    pub secrets: Store<PartialObjectMeta<Secret>>,
+    /// Labels of namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// Whether all are filled.
+    pub filled: Filled,
+}
+
+/// Whether the caches are filled: before, an issuer that is not there yet would be missing. Not `Store::wait_until_ready`: it
+/// wakes only the last of several who wait.
+#[derive(Clone)]
+pub struct Filled {
+    missing: watch::Receiver<usize>,
+}
+
+/// Its other end: each cache tells once.
+#[derive(Clone)]
+pub struct Filling {
+    missing: Arc<watch::Sender<usize>>,
+}
+
+impl Filled {
+    /// For this many caches.
+    #[must_use]
+    pub fn of(caches: usize) -> (Filling, Self) {
+        let (sender, missing) = watch::channel(caches);
+        (Filling { missing: Arc::new(sender) }, Self { missing })
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn now(&self) -> bool {
+        *self.missing.borrow() == 0
+    }
+
+    /// Waits until they are. The other end goes only when the process ends.
+    pub async fn wait(&self) {
+        let _ = self.missing.clone().wait_for(|missing| *missing == 0).await;
+    }
+}
+
+impl Filling {
+    /// One more is.
+    pub fn done(&self) {
+        self.missing.send_modify(|missing| *missing = missing.saturating_sub(1));
+    }
+}
+
+/// What every reconcile shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Its Secrets.
+    pub secrets: Secrets,
+    /// What the flags say.
+    pub config: Config,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// The caches.
+    pub stores: Stores,
+    /// The issuers, connected.
+    pub issuers: Issuers,
+    /// What this process alone knows of objects.
+    pub memory: Memory,
+    /// Tells people.
+    pub events: Events,
+    /// Tells machines.
+    pub metrics: Arc<Metrics>,
+    /// Transactions under way: a shutdown waits for them.
+    pub tasks: TaskTracker,
+    /// Has every object looked at again.
+    pub look_again: broadcast::Sender<()>,
+}
+
+/// What this process alone knows of objects. Losing it costs time, never a credential.
+#[derive(Default)]
+pub struct Memory {
+    objects: Mutex<HashMap<String, Known>>,
+}
+
+/// What this process alone knows of one object.
+#[derive(Default, Clone)]
+pub struct Known {
+    /// A transaction is under way.
+    pub in_flight: bool,
+    /// The open attempt, when no create was sent for it.
+    pub unsent: Option<String>,
+    /// The open attempt, and when it was first seen.
+    pub seen: Option<(String, Instant)>,
+    /// The version that we wrote last: a cache that is older decides nothing.
+    pub written: Option<u64>,
+    /// Fruitless looks in a row.
+    pub failures: u32,
+}
+
+impl Memory {
+    /// Reads or changes what is known of an object.
+    pub fn with<T>(&self, uid: &str, f: impl FnOnce(&mut Known) -> T) -> T {
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        f(objects.entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets objects that do not exist any more.
+    pub fn retain(&self, living: &HashSet<String>) {
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        objects.retain(|uid, known| known.in_flight || living.contains(uid));
+    }
+
+    /// Whether the cache has not yet seen our own last write. Versions are compared as numbers only to save looks: what
+    /// cannot be compared is never stale.
+    #[must_use]
+    pub fn is_stale(&self, uid: &str, cached: Option<&str>) -> bool {
+        let cached: Option<u64> = cached.and_then(|v| v.parse().ok());
+        self.with(uid, |known| matches!((known.written, cached), (Some(written), Some(cached)) if cached < written))
+    }
+
+    /// Remembers our own last write.
+    pub fn wrote(&self, uid: &str, version: Option<&str>) {
+        let version = version.and_then(|v| v.parse().ok());
+        self.with(uid, |known| known.written = known.written.max(version));
+    }
+
+    /// For how long the open attempt has been seen.
+    #[must_use]
+    pub fn open_seen(&self, uid: &str, attempt: Option<&str>) -> Duration {
+        let Some(attempt) = attempt else { return Duration::ZERO };
+        self.with(uid, |known| match &known.seen {
+            Some((seen, since)) if seen == attempt => since.elapsed(),
+            _ => {
+                known.seen = Some((attempt.into(), Instant::now()));
+                Duration::ZERO
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_older_than_our_write_is_stale() {
+        let memory = Memory::default();
+        assert!(!memory.is_stale("u", Some("5")));
+        memory.wrote("u", Some("7"));
+        assert!(memory.is_stale("u", Some("5")) && !memory.is_stale("u", Some("7")) && !memory.is_stale("u", Some("x")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_seen_from_its_first_sight_on() {
+        let memory = Memory::default();
+        assert_eq!(memory.open_seen("u", Some("a")), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(memory.open_seen("u", Some("a")), Duration::from_secs(5));
+        assert_eq!(memory.open_seen("u", Some("b")), Duration::ZERO);
+    }
+}

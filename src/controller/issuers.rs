@@ -1,0 +1,182 @@
+//! The issuers as this process knows them: connected or not, as whom, and the last inventory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    api::{IssuerKind, IssuerRef, Reason},
+    c1::{self, Session},
+    clock::Clock,
+    inventory::Inventory,
+    plan::Identity,
+};
+
+/// C1's clock and ours may differ by this much.
+const LARGEST_SKEW: Duration = Duration::from_mins(5);
+
+/// Which issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IssuerKey {
+    /// `None`: cluster-scoped.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl IssuerKey {
+    /// The issuer that an object of this namespace means.
+    #[must_use]
+    pub fn of(reference: &IssuerRef, namespace: &str) -> Self {
+        let namespace = match reference.kind {
+            IssuerKind::ClientIssuer => Some(namespace.to_owned()),
+            IssuerKind::ClusterClientIssuer => None,
+        };
+        Self { namespace, name: reference.name.clone() }
+    }
+}
+
+/// All issuers.
+#[derive(Default)]
+pub struct Issuers {
+    all: Mutex<HashMap<IssuerKey, Arc<Issuer>>>,
+}
+
+impl Issuers {
+    /// The issuer, as this process knows it; `None`: not looked at yet, or gone.
+    #[must_use]
+    pub fn get(&self, key: &IssuerKey) -> Option<Arc<Issuer>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The issuer, made if need be.
+    #[must_use]
+    pub fn entry(&self, key: &IssuerKey) -> Arc<Issuer> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(key.clone()).or_default().clone()
+    }
+
+    /// Forgets an issuer, its token and its inventory.
+    pub fn forget(&self, key: &IssuerKey) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// One issuer.
+#[derive(Default)]
+pub struct Issuer {
+    state: Mutex<State>,
+    /// One list at a time; who waits for it meanwhile shares it.
+    listing: tokio::sync::Mutex<()>,
+}
+
+/// What is known of one issuer.
+#[derive(Default, Clone)]
+pub struct State {
+    /// How to call its tenant; kept while its Secret cannot be read, so that a namespace that is being deleted can still
+    /// revoke.
+    pub session: Option<Arc<Session>>,
+    /// As whom.
+    pub identity: Option<Identity>,
+    /// Why it cannot issue now.
+    pub not_ready: Option<(Reason, String)>,
+    /// The last list.
+    pub inventory: Option<Arc<Inventory>>,
+    /// The last look: at which generation, when, and how many have failed in a row.
+    looked: Option<Looked>,
+}
+
+#[derive(Clone, Copy)]
+struct Looked {
+    generation: i64,
+    at: Instant,
+    failures: u32,
+    longest_retry: Duration,
+}
+
+impl Issuer {
+    /// What is known.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is known.
+    pub fn update(&self, f: impl FnOnce(&mut State)) {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Takes a new session: identity and inventory were another's.
+    pub fn connect(&self, session: Session) {
+        self.update(|state| {
+            let looked = state.looked;
+            *state = State { session: Some(Arc::new(session)), looked, ..State::default() };
+        });
+    }
+
+    /// Whether the last look was at this generation of the spec.
+    #[must_use]
+    pub fn is_of(&self, generation: i64) -> bool {
+        self.state().looked.is_some_and(|l| l.generation == generation)
+    }
+
+    /// Remembers a look.
+    pub fn looked(&self, generation: i64, ok: bool, longest_retry: Duration) {
+        self.update(|state| {
+            let failures = if ok { 0 } else { state.looked.map_or(0, |l| l.failures).saturating_add(1) };
+            state.looked = Some(Looked { generation, at: Instant::now(), failures, longest_retry });
+        });
+    }
+
+    /// How long until the next look is due; `None`: it is. After failures a second, doubling.
+    #[must_use]
+    pub fn not_due(&self, generation: i64, interval: Duration) -> Option<Duration> {
+        let looked = self.state().looked.filter(|l| l.generation == generation)?;
+        let pause = match looked.failures {
+            0 => interval,
+            n => Duration::from_secs(1 << (n - 1).min(9)).min(looked.longest_retry),
+        };
+        pause.checked_sub(looked.at.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// Whether C1's clock and ours differ too much.
+    #[must_use]
+    pub fn clock_off(&self) -> bool {
+        self.state().session.is_some_and(|s| s.clock_skew() > LARGEST_SKEW)
+    }
+
+    /// A list that was begun no earlier than `since`: the last one, if it will do, else one read now.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn list_since(&self, since: Instant, clock: &dyn Clock) -> Result<Arc<Inventory>, c1::Error> {
+        let _one_at_a_time = self.listing.lock().await;
+        let state = self.state();
+        if let Some(inventory) = state.inventory.filter(|i| i.began_at >= since) {
+            return Ok(inventory);
+        }
+        let Some(session) = state.session else {
+            let kind = c1::ErrorKind::Credentials("not connected".into());
+            return Err(c1::Error { host: String::new(), operation: "list", kind });
+        };
+        let (began, began_at) = (clock.now(), Instant::now());
+        let inventory = Arc::new(Inventory::new(began, began_at, session.list().await?));
+        // The list tells as whom it was read; only an empty one does not.
+        let user_id = match inventory.user_id() {
+            Some(user_id) => user_id.to_owned(),
+            None => session.user_id().await?,
+        };
+        let identity = Identity { host: session.host().to_owned(), user_id };
+        self.update(|state| {
+            if state.session.as_ref().is_some_and(|s| Arc::ptr_eq(s, &session)) {
+                state.identity = Some(identity);
+                state.inventory = Some(inventory.clone());
+            }
+        });
+        Ok(inventory)
+    }
+}

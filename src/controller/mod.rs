@@ -1,0 +1,14 @@
+//! The imperative shell: gather what is known ([`observe`]), ask [`crate::plan`], do the one thing it says ([`act`]).
+
+pub mod act;
+pub mod client_issuer;
+pub mod context;
+pub mod error;
+pub mod issuers;
+pub mod observe;
+pub mod personal_client;
+pub mod streams;
+pub mod tenant;
+
+pub use context::{Config, Context, Stores};
+pub use error::Error;

@@ -1,0 +1,239 @@
+//! Gathers what `plan` decides on: from the caches, or from the API server.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{
+    api::core::v1::{Namespace, Secret},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use kube::{Api, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
+
+use super::{
+    context::Context,
+    error::{Error, kubernetes},
+    issuers::{Issuer, IssuerKey},
+};
+use crate::{
+    api::{IssuerKind, PersonalClient, client_issuer::Allowed},
+    plan::{ClientRead, Delivered, IssuerView, Observed, Record, SecretSeen, SecretView, marker, template_digest},
+    secret,
+};
+
+/// An attempt's name: 64 random bits in lower-case base 32 (RFC 4648 letters, without padding).
+fn fresh_attempt() -> String {
+    let mut bytes = [0_u8; 8];
+    // Only a broken kernel has no randomness; then the create must not go out under a name that is not new.
+    if getrandom::fill(&mut bytes).is_err() {
+        return String::new();
+    }
+    let mut bits = u64::from_be_bytes(bytes);
+    (0..13)
+        .map(|_| {
+            let letter = b"abcdefghijklmnopqrstuvwxyz234567"[usize::try_from(bits & 31).unwrap_or(0)];
+            bits >>= 5;
+            char::from(letter)
+        })
+        .collect()
+}
+
+/// What the caches say. It may only decide that nothing is to be done.
+#[must_use]
+pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
+    let namespace = object.namespace().unwrap_or_default();
+    let reference = ObjectRef::<PartialObjectMeta<Secret>>::new(object.secret_name()).within(&namespace);
+    let secret = match ctx.stores.secrets.get(&reference) {
+        Some(secret) => SecretView::Present(Box::new(secret::seen(&secret.metadata))),
+        None => SecretView::Absent,
+    };
+    observed(ctx, object.clone(), secret, BTreeMap::new(), false)
+}
+
+/// What the API server says: first the object, then the Secret. `None`: the object is gone, or another of that name.
+///
+/// # Errors
+/// When the object cannot be read. A Secret that cannot be read is [`SecretView::Unknown`].
+pub async fn live(ctx: &Context, object: &PersonalClient, reads: BTreeMap<String, ClientRead>) -> Result<Option<Observed>, Error> {
+    let Some(object) = read_object(ctx, object).await? else { return Ok(None) };
+    let secret = read_secret(ctx, &object).await;
+    Ok(Some(observed(ctx, object, secret, reads, true)))
+}
+
+/// The object as it is; `None`: gone, or another of that name.
+///
+/// # Errors
+/// When the API server does not answer or refuses.
+pub async fn read_object(ctx: &Context, object: &PersonalClient) -> Result<Option<PersonalClient>, Error> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api: Api<PersonalClient> = Api::namespaced(ctx.client.clone(), &namespace);
+    let found = kubernetes("read", &format!("PersonalClient {namespace}/{name}"), api.get_opt(&name)).await?;
+    Ok(found.filter(|f| f.metadata.uid == object.metadata.uid))
+}
+
+/// The Secret as it is. Its data are read only when something says that they may have changed.
+pub async fn read_secret(ctx: &Context, object: &PersonalClient) -> SecretView {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.secret_name());
+    let what = format!("Secret {namespace}/{name}");
+    let metadata = match kubernetes("read", &what, ctx.secrets.get(&namespace, name)).await {
+        Ok(Some(metadata)) => metadata,
+        Ok(None) => return SecretView::Absent,
+        Err(error) => return SecretView::Unknown(error.to_string()),
+    };
+    let seen = secret::seen(&metadata);
+    if !must_read(&seen, object) {
+        return SecretView::Present(Box::new(seen));
+    }
+    match kubernetes("read", &what, ctx.secrets.read(&namespace, name)).await {
+        Ok(Some(read)) => {
+            let mut seen = secret::seen(&read.metadata);
+            seen.content = secret::content(&read, &seen, object.spec.secret_template.as_ref());
+            SecretView::Present(Box::new(seen))
+        }
+        Ok(None) => SecretView::Absent,
+        Err(error) => SecretView::Unknown(error.to_string()),
+    }
+}
+
+/// Only a Secret of ours that is not of the version that status vouches for, or that another template rendered.
+fn must_read(seen: &SecretSeen, object: &PersonalClient) -> bool {
+    let Some(delivered) = &seen.delivered else { return false };
+    let vouched = object.status.as_ref().and_then(|s| s.secret_resource_version.as_ref());
+    vouched != Some(&seen.resource_version)
+        || delivered.template.digest != template_digest(object.spec.secret_template.as_ref())
+}
+
+fn observed(
+    ctx: &Context,
+    object: PersonalClient,
+    secret: SecretView,
+    reads: BTreeMap<String, ClientRead>,
+    live: bool,
+) -> Observed {
+    let uid = object.uid().unwrap_or_default();
+    let open = Record::of(&object).open.map(|o| o.attempt);
+    let open_seen = ctx.memory.open_seen(&uid, open.as_deref());
+    let (in_flight, unsent) = ctx.memory.with(&uid, |k| (k.in_flight, k.unsent.clone()));
+    let namespace = namespace(ctx, &object);
+    let delivered = match &secret {
+        SecretView::Present(seen) => seen.delivered.as_ref(),
+        _ => None,
+    };
+    Observed {
+        issuer: issuer(ctx, &object, delivered, namespace.as_deref()),
+        namespace_terminating: namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some()),
+        live,
+        cluster: ctx.config.cluster.clone(),
+        secret,
+        reads,
+        in_flight,
+        unsent,
+        open_seen,
+        fresh_attempt: fresh_attempt(),
+        timing: ctx.config.timing,
+        object,
+    }
+}
+
+fn namespace(ctx: &Context, object: &PersonalClient) -> Option<Arc<PartialObjectMeta<Namespace>>> {
+    ctx.stores.namespaces.get(&ObjectRef::new(&object.namespace().unwrap_or_default()))
+}
+
+fn issuer(
+    ctx: &Context,
+    object: &PersonalClient,
+    delivered: Option<&Delivered>,
+    namespace: Option<&PartialObjectMeta<Namespace>>,
+) -> Option<IssuerView> {
+    let reference = object.issuer_ref();
+    let own = object.namespace().unwrap_or_default();
+    let allows = |allowed: Option<&Allowed>| allowed.and_then(|a| a.full_permissions).unwrap_or(false);
+    let (defaults, namespace_selected, full_permissions, deleting) = match reference.kind {
+        IssuerKind::ClientIssuer => {
+            let found = ctx.stores.issuers.get(&ObjectRef::new(&reference.name).within(&own))?;
+            let issuer = found.0.as_ref().ok()?;
+            let policy = issuer.spec.policy.as_ref();
+            let allowed = allows(policy.and_then(|p| p.allowed.as_ref()));
+            (issuer.spec.tenant.defaults.clone(), true, allowed, issuer.metadata.deletion_timestamp.is_some())
+        }
+        IssuerKind::ClusterClientIssuer => {
+            let found = ctx.stores.cluster_issuers.get(&ObjectRef::new(&reference.name))?;
+            let issuer = found.0.as_ref().ok()?;
+            let policy = &issuer.spec.policy;
+            let labels = namespace.and_then(|n| n.metadata.labels.clone()).unwrap_or_default();
+            let selected = namespace.is_some() && selects(&policy.namespace_selector, &labels);
+            let allowed = allows(policy.allowed.as_ref());
+            (issuer.spec.tenant.defaults.clone(), selected, allowed, issuer.metadata.deletion_timestamp.is_some())
+        }
+    };
+    let known = ctx.issuers.get(&IssuerKey::of(&reference, &own));
+    let state = known.as_ref().map(|k| k.state()).unwrap_or_default();
+    let status = object.status.as_ref();
+    let ids = status
+        .into_iter()
+        .flat_map(|s| s.client.iter().map(|c| c.id.as_str()).chain(s.retiring.iter().map(|r| r.id.as_str())))
+        .chain(delivered.into_iter().flat_map(|d| {
+            std::iter::once(d.client.id.as_str()).chain(d.replaces.iter().map(|r| r.id.as_str()))
+        }));
+    let owner = marker::owner(&ctx.config.cluster, &own, &object.name_any());
+    let deleted = deleting.then(|| (crate::api::Reason::Deleting, "it is being deleted".to_owned()));
+    Some(IssuerView {
+        not_ready: deleted.or(state.not_ready),
+        identity: state.identity,
+        defaults: defaults.unwrap_or_default(),
+        namespace_selected,
+        full_permissions,
+        clock_off: known.is_some_and(|k: Arc<Issuer>| k.clock_off()),
+        inventory: state.inventory.map(|i| i.view(&owner, ids)),
+    })
+}
+
+/// Whether labels meet a selector. An operator that we do not know selects nothing.
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let by_label = selector.match_labels.iter().flatten().all(|(k, v)| labels.get(k) == Some(v));
+    let by_expression = selector.match_expressions.iter().flatten().all(|e| {
+        let value = labels.get(&e.key);
+        let listed = value.is_some_and(|v| e.values.iter().flatten().any(|w| w == v));
+        match e.operator.as_str() {
+            "In" => listed,
+            "NotIn" => !listed,
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    });
+    by_label && by_expression
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_new_each_time_and_fit_a_marker() {
+        let (a, b) = (fresh_attempt(), fresh_attempt());
+        assert!(a != b && a.len() == 13 && a.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{a}");
+    }
+
+    #[test]
+    fn selects_as_kubernetes_does() {
+        let labels: BTreeMap<_, _> = [("team".to_owned(), "ci".to_owned())].into();
+        let selector = |json| serde_json::from_value::<LabelSelector>(json).unwrap();
+        let yes = [
+            serde_json::json!({}),
+            serde_json::json!({"matchLabels": {"team": "ci"}}),
+            serde_json::json!({"matchExpressions": [{"key": "team", "operator": "In", "values": ["ci", "x"]}]}),
+            serde_json::json!({"matchExpressions": [{"key": "other", "operator": "NotIn", "values": ["ci"]}]}),
+            serde_json::json!({"matchExpressions": [{"key": "team", "operator": "Exists"}, {"key": "x", "operator": "DoesNotExist"}]}),
+        ];
+        let no = [
+            serde_json::json!({"matchLabels": {"team": "ops"}}),
+            serde_json::json!({"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["ci"]}]}),
+            serde_json::json!({"matchExpressions": [{"key": "team", "operator": "Near"}]}),
+        ];
+        for json in yes {
+            assert!(selects(&selector(json.clone()), &labels), "{json}");
+        }
+        for json in no {
+            assert!(!selects(&selector(json.clone()), &labels), "{json}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The reconcile of a `PersonalClient`: look, ask, do one thing.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{
+    Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{controller::Action, events::EventType},
+};
+use tokio::time::Instant;
+
+use super::{
+    act::{self, Pilot},
+    context::Context,
+    error::Error,
+    issuers::IssuerKey,
+    observe,
+};
+use crate::{
+    api::{PersonalClient, PersonalClientStatus, Reason},
+    clock::LONGEST_SLEEP,
+    fault::{EffectKind, FaultPoint, reach},
+    plan::{
+        Abandon, ClientRead, Guards, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step, Victim, plan, status,
+    },
+};
+
+/// How often evidence is fetched for one decision before it is put off.
+const MOST_LOOKS: usize = 12;
+/// After a write of ours, should its own event not come.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Looks at one object and does the one thing that is to be done.
+///
+/// # Errors
+/// When the API server or C1 keeps it from deciding; see [`error_policy`].
+pub async fn reconcile(object: Arc<DeserializeGuard<PersonalClient>>, ctx: Arc<Context>) -> Result<Action, Error> {
+    ctx.stores.filled.wait().await;
+    let cached = match &object.0 {
+        Ok(object) => object,
+        Err(error) => {
+            tracing::error!(object = error.metadata.name, %error, "PersonalClient cannot be read");
+            return Ok(Action::await_change());
+        }
+    };
+    let uid = cached.uid().unwrap_or_default();
+    if ctx.memory.is_stale(&uid, cached.metadata.resource_version.as_deref()) {
+        return Ok(Action::requeue(SOON));
+    }
+    let decision = plan(&observe::cached(&ctx, cached), ctx.clock.now(), &Guards::ALL);
+    let action = match decision.step {
+        Step::Nothing => wake(&ctx, &decision),
+        _ => pursue(&ctx, cached).await?,
+    };
+    Ok(action)
+}
+
+/// After an error: a second, doubling to five minutes, spread a little.
+#[allow(clippy::needless_pass_by_value)] // kube's signature
+pub fn error_policy(object: Arc<DeserializeGuard<PersonalClient>>, error: &Error, ctx: Arc<Context>) -> Action {
+    ctx.metrics.reconcile_failed(error.category());
+    tracing::warn!(object = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()), %error, "reconcile failed");
+    Action::requeue(pause(&ctx, &object.meta().uid.clone().unwrap_or_default()))
+}
+
+/// The next pause of an object whose looks came to nothing.
+fn pause(ctx: &Context, uid: &str) -> Duration {
+    let failures = ctx.memory.with(uid, |known| {
+        known.failures = known.failures.saturating_add(1);
+        known.failures
+    });
+    let pause = Duration::from_secs(1 << (failures - 1).min(9)).min(Duration::from_mins(5));
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    pause + pause / 4 * u32::from(byte[0]) / 255
+}
+
+fn wake(ctx: &Context, decision: &Plan) -> Action {
+    let until = decision.wake.map(|time| Duration::try_from(time.duration_since(ctx.clock.now())).unwrap_or_default());
+    // A little late, never early: what waits for a time must find it past.
+    Action::requeue(until.map_or(LONGEST_SLEEP, |d| d.min(LONGEST_SLEEP) + Duration::from_millis(50)))
+}
+
+/// Reads object and Secret from the API server, decides anew, and fetches evidence until there is something to do.
+async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, Error> {
+    let mut reads = BTreeMap::new();
+    for _ in 0..MOST_LOOKS {
+        let Some(observed) = observe::live(ctx, cached, reads.clone()).await? else { return Ok(Action::await_change()) };
+        let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
+        match &decision.step {
+            Step::Nothing => return Ok(wake(ctx, &decision)),
+            Step::Look(look) => fetch(ctx, &observed.object, look, &mut reads).await?,
+            _ => {
+                let action = take(ctx, observed, &decision).await?;
+                return Ok(action);
+            }
+        }
+    }
+    Err(Error::Restless(format!("PersonalClient {}/{}", cached.namespace().unwrap_or_default(), cached.name_any())))
+}
+
+async fn fetch(ctx: &Context, object: &PersonalClient, look: &Look, reads: &mut BTreeMap<String, ClientRead>) -> Result<(), Error> {
+    let issuer = ctx.issuers.entry(&IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()));
+    match look {
+        // The next round reads it anyway.
+        Look::Live => {}
+        Look::List => drop(issuer.list_since(Instant::now(), &*ctx.clock).await?),
+        Look::Client(id) => {
+            if let Some(session) = issuer.state().session {
+                let read = session.get(id).await?.map_or(ClientRead::Gone, |client| ClientRead::Live(Box::new(client)));
+                reads.insert(id.clone(), read);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Does the one thing.
+async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result<Action, Error> {
+    let object = observed.object.clone();
+    match &decision.step {
+        Step::Nothing | Step::Look(_) => {}
+        Step::UpdateStatus(wanted) => {
+            update_status(ctx, &object, wanted).await?;
+            // What follows is decided when the cache has seen it.
+            return Ok(decision.wake.map_or(Action::requeue(SOON), |_| wake(ctx, decision)));
+        }
+        Step::AddFinalizer => act::add_finalizer(ctx, &object).await?,
+        Step::Claim(seen) => act::claim(ctx, &object, seen).await?,
+        Step::Render(_) => act::render(ctx, &object).await?,
+        Step::Strike(id) => strike(ctx, &object, id, false).await?,
+        Step::Revoke(victim) => revoke(ctx, &object, victim).await?,
+        Step::Issue(step) => {
+            let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
+            return fly(ctx, object, start).await;
+        }
+        Step::Abandon(step) => return fly(ctx, object, Abandon::start(step.clone(), None)).await,
+        Step::Remove(step) => {
+            let start = Remove::start(step.clone(), act::anchor(&object));
+            return fly(ctx, object, start).await;
+        }
+    }
+    Ok(Action::requeue(SOON))
+}
+
+/// Runs a transaction in a task of its own: neither a shutdown nor the end of this reconcile cancels it while the client
+/// secret is only in memory.
+async fn fly(ctx: &Arc<Context>, object: PersonalClient, start: Next) -> Result<Action, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    ctx.memory.with(&uid, |known| known.in_flight = true);
+    let task = {
+        let (ctx, object, uid) = (ctx.clone(), object.clone(), uid.clone());
+        ctx.clone().tasks.spawn(async move {
+            let outcome = Pilot::new(&ctx, object.clone()).fly(start).await;
+            let landed = land(&ctx, &object, &outcome).await;
+            ctx.memory.with(&uid, |known| known.in_flight = false);
+            landed
+        })
+    };
+    task.await.map_err(|_| {
+        ctx.memory.with(&uid, |known| known.in_flight = false);
+        Error::Task(name)
+    })?
+}
+
+/// Says what a transaction came to, and when to look again.
+async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Result<Action, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    if !matches!(outcome, Outcome::LookAgain { .. }) {
+        ctx.memory.with(&uid, |known| known.failures = 0);
+    }
+    match outcome {
+        Outcome::Issued { id, status } => {
+            tracing::info!(object = name, client = id, "issued");
+            ctx.metrics.client_issued();
+            tell(ctx, object, status).await;
+            Ok(Action::requeue(SOON))
+        }
+        Outcome::Delivered => {
+            ctx.metrics.client_issued();
+            Ok(Action::requeue(Duration::ZERO))
+        }
+        Outcome::Failed { reason, message, unsent } => {
+            tracing::warn!(object = name, %reason, message, "failed");
+            if !unsent {
+                ctx.memory.with(&uid, |known| known.unsent = None);
+            }
+            if let Some((before, status)) = act::record_failure(ctx, object, *reason, message, ctx.clock.now()).await? {
+                tell_change(ctx, &before, &status).await;
+            }
+            Ok(Action::requeue(SOON))
+        }
+        Outcome::LookAgain { .. } => Ok(Action::requeue(pause(ctx, &uid))),
+        Outcome::Abandoned { id } => {
+            tracing::warn!(object = name, client = id, "client deleted, because nobody had its secret");
+            ctx.metrics.client_abandoned();
+            Ok(Action::requeue(Duration::ZERO))
+        }
+        Outcome::Removed { revoked, left_behind } => {
+            tracing::info!(object = name, revoked, ?left_behind, "let go");
+            if !left_behind.is_empty() {
+                ctx.metrics.clients_left_behind(left_behind.len());
+                let note = format!("{name} is gone, and these clients stay at C1: {}", left_behind.join(", "));
+                ctx.events.publish(namespace_of(object), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note).await;
+            } else if *revoked > 0 {
+                let note = format!("{revoked} client(s) revoked at C1");
+                ctx.events.publish(object.object_ref(&()), EventType::Normal, Reason::Deleting, "Revoke", &note).await;
+            }
+            Ok(Action::await_change())
+        }
+    }
+}
+
+/// Events in a namespace that is being deleted are refused: what stays is told on the Namespace itself.
+fn namespace_of(object: &PersonalClient) -> k8s_openapi::api::core::v1::ObjectReference {
+    k8s_openapi::api::core::v1::ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Namespace".into()),
+        name: object.namespace(),
+        ..Default::default()
+    }
+}
+
+async fn update_status(ctx: &Context, object: &PersonalClient, wanted: &PersonalClientStatus) -> Result<(), Error> {
+    reach(FaultPoint::Before(EffectKind::UpdateStatus));
+    act::write_status(ctx, object, &act::anchor(object), wanted).await?;
+    reach(FaultPoint::After(EffectKind::UpdateStatus));
+    tell_change(ctx, object, wanted).await;
+    Ok(())
+}
+
+/// An event, if `Ready` says something new.
+async fn tell_change(ctx: &Context, before: &PersonalClient, status: &PersonalClientStatus) {
+    let old = before.status_or_default();
+    let said = |s: &PersonalClientStatus| {
+        crate::api::condition::find(&s.conditions, crate::api::ConditionType::Ready).map(|c| (c.reason.clone(), c.message.clone()))
+    };
+    if said(&old) != said(status) {
+        tell(ctx, before, status).await;
+    }
+}
+
+/// An event with what `Ready` says.
+async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientStatus) {
+    let Some(condition) = crate::api::condition::find(&status.conditions, crate::api::ConditionType::Ready) else { return };
+    let reason = Reason::ALL.iter().find(|r| r.as_str() == condition.reason).copied().unwrap_or(Reason::Issuing);
+    let calm = status::is_ready(status) || matches!(reason, Reason::Issuing | Reason::Deleting);
+    let kind = if calm { EventType::Normal } else { EventType::Warning };
+    let note = match (&status.client, reason) {
+        (Some(client), Reason::Issued) => format!("{}: client {}", condition.message, client.id),
+        _ => condition.message.clone(),
+    };
+    ctx.events.publish(object.object_ref(&()), kind, reason, "Issue", &note).await;
+}
+
+/// Deletes a client whose overlap is over, then strikes it from status.
+async fn revoke(ctx: &Context, object: &PersonalClient, victim: &Victim) -> Result<(), Error> {
+    let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
+    let Some(session) = ctx.issuers.get(&key).and_then(|i| i.state().session) else { return Ok(()) };
+    reach(FaultPoint::Before(EffectKind::DeleteClient));
+    if session.delete(&victim.id).await? {
+        ctx.metrics.client_deleted();
+    }
+    reach(FaultPoint::After(EffectKind::DeleteClient));
+    strike(ctx, object, &victim.id, true).await
+}
+
+async fn strike(ctx: &Context, object: &PersonalClient, id: &str, revoked: bool) -> Result<(), Error> {
+    let mut status = object.status_or_default();
+    status.retiring.retain(|r| r.id != id);
+    update_status(ctx, object, &status).await?;
+    if !revoked {
+        let note = format!("client {id} does not carry the operator's marker any more, so it was not revoked: revoke it by hand");
+        ctx.events.publish(object.object_ref(&()), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note).await;
+    }
+    Ok(())
+}

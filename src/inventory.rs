@@ -1,0 +1,113 @@
+//! C1's list of clients, read once for all objects of an issuer: deletions outside, lost answers and orphans are seen by it,
+//! and idle objects cost nothing.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{
+    c1::{Client, Listing},
+    plan::{InventoryView, Marker},
+};
+
+/// One list.
+pub struct Inventory {
+    began: Timestamp,
+    /// By a clock that cannot be set.
+    pub began_at: Instant,
+    /// Every page was read.
+    pub complete: bool,
+    clients: Vec<Client>,
+    by_id: HashMap<String, usize>,
+    by_owner: HashMap<String, Vec<usize>>,
+}
+
+impl Inventory {
+    /// What a list says that was begun then.
+    #[must_use]
+    pub fn new(began: Timestamp, began_at: Instant, listing: Listing) -> Self {
+        let mut by_id = HashMap::new();
+        let mut by_owner: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, client) in listing.clients.iter().enumerate() {
+            by_id.insert(client.id.clone(), index);
+            if let Some(marker) = Marker::parse(&client.display_name) {
+                by_owner.entry(marker.owner).or_default().push(index);
+            }
+        }
+        Self { began, began_at, complete: listing.complete, clients: listing.clients, by_id, by_owner }
+    }
+
+    /// The user whose clients these are, if there are any: C1 lists only the caller's own.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.clients.first().map(|c| c.user_id.as_str()).filter(|u| !u.is_empty())
+    }
+
+    /// The part that matters for one object: what carries its marker, and what it names.
+    #[must_use]
+    pub fn view<'a>(&self, owner: &str, ids: impl Iterator<Item = &'a str>) -> InventoryView {
+        let mut indices: Vec<usize> = self.by_owner.get(owner).into_iter().flatten().copied().collect();
+        for id in ids {
+            indices.extend(self.by_id.get(id).filter(|i| !indices.contains(i)).copied().as_slice());
+        }
+        InventoryView {
+            began: self.began,
+            began_ago: self.began_at.elapsed(),
+            complete: self.complete,
+            clients: indices.into_iter().map(|i| self.clients[i].clone()).collect(),
+        }
+    }
+
+    /// How old it is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began_at.elapsed()
+    }
+
+    /// The clients with this cluster's marker that `belongs` does not claim, oldest first.
+    pub fn orphans(&self, cluster: &str, belongs: impl Fn(&Client, &Marker) -> bool) -> Vec<&Client> {
+        let marked = self.clients.iter().filter_map(|c| Some((c, Marker::parse(&c.display_name)?)));
+        let mut orphans: Vec<&Client> =
+            marked.filter(|(c, m)| m.cluster() == cluster && !belongs(c, m)).map(|(c, _)| c).collect();
+        orphans.sort_by_key(|c| c.created_at);
+        orphans
+    }
+
+    /// What changed for objects since the list before: the owners of clients that came, went, or look different.
+    #[must_use]
+    pub fn differs(&self, before: &Self) -> bool {
+        let ids = |i: &Self| i.clients.iter().map(|c| (c.id.clone(), c.display_name.clone())).collect::<HashSet<_>>();
+        self.complete != before.complete || self.clients.len() != before.clients.len() || ids(self) != ids(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(id: &str, name: &str) -> Client {
+        Client { id: id.into(), display_name: name.into(), user_id: "u".into(), ..Default::default() }
+    }
+
+    fn inventory(clients: Vec<Client>) -> Inventory {
+        Inventory::new(Timestamp::UNIX_EPOCH, Instant::now(), Listing { clients, complete: true })
+    }
+
+    #[test]
+    fn a_view_holds_the_marked_and_the_named_once_each() {
+        let all = inventory(vec![client("a", "x [k8s c/ns/n 1]"), client("b", "renamed"), client("c", "y [k8s c/ns/other 2]")]);
+        let view = all.view("c/ns/n", ["a", "b", "gone"].into_iter());
+        assert_eq!(view.clients.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn orphans_carry_the_marker_and_belong_to_nobody() {
+        let all = inventory(vec![client("a", "x [k8s c/ns/n 1]"), client("b", "x [k8s c/ns/n 2]"), client("d", "x [k8s other/ns/n 3]")]);
+        let orphans = all.orphans("c", |_, marker| marker.attempt == "1");
+        assert_eq!(orphans.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+}

@@ -1,0 +1,30 @@
+//! A Kubernetes operator that issues `ConductorOne` (C1) personal clients: exactly one credential for each
+//! `PersonalClient`, never lost, never left behind.
+//!
+//! ```text
+//!  api         what a user writes and reads: kinds, schema, conditions
+//!  plan        the functional core: what to do next, and why; the transactions, step by step
+//!  c1          the far side: typed calls, login, pacing
+//!  controller  the imperative shell: observe → plan → act
+//!  inventory   C1's list, once for all objects of an issuer
+//!  secret      what the Secret holds, and how it is read and written
+//!  telemetry   logs, metrics, events, health
+//!  runtime     the only place that wires them
+//!  fault       the points at which a test kills the process
+//! ```
+//!
+//! `api` and `plan` know no client, no clock and no socket; `plan` no randomness either. `controller::act` is the only place
+//! with side effects on objects. Who reads `docs/protocol.md` first, and then `plan::decide` and `plan::issue`, has
+//! read what matters.
+
+pub mod api;
+pub mod args;
+pub mod c1;
+pub mod clock;
+pub mod controller;
+pub mod fault;
+pub mod inventory;
+pub mod plan;
+pub mod runtime;
+pub mod secret;
+pub mod telemetry;

@@ -1,0 +1,159 @@
+//! Abandon: the only way in which a client is deleted because nobody has its secret. Design §4.1.
+//!
+//! Burn the attempt on the object, so that its maker cannot record it; read the Secret, whose word is final; fence it, so
+//! that its maker cannot deliver; then delete.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
+    guards::Guards,
+    observed::SecretView,
+    record::{AbandonedAttempt, Record},
+    step::AbandonStep,
+};
+use crate::api::{PersonalClient, Reason};
+
+/// A client being abandoned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Abandon {
+    step: AbandonStep,
+    /// Why the maker gives up; `None`: this is a repair.
+    because: Option<(Reason, String)>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    ReadObject,
+    Burn,
+    ReadSecret,
+    Fence,
+    DeleteClient,
+}
+
+impl Abandon {
+    /// The transaction, and its first effect.
+    #[must_use]
+    pub fn start(step: AbandonStep, because: Option<(Reason, String)>) -> Next {
+        let abandon = Box::new(Self { step, because, state: State::ReadObject });
+        if abandon.step.burn { abandon.go(State::ReadObject, Effect::ReadObject) } else { abandon.go(State::ReadSecret, Effect::ReadSecret) }
+    }
+
+    fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
+        self.state = state;
+        (Flight::Abandon(self), Some(effect))
+    }
+
+    pub(super) fn next(self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
+        if matches!(answer, Answer::OutOfTime) {
+            // Nothing is lost: the next look finds the attempt, open or abandoned, and goes on.
+            return self.land(false);
+        }
+        match self.state {
+            State::ReadObject => self.object_read(answer, now, guards),
+            State::Burn => self.burnt(&answer, guards),
+            State::ReadSecret => self.secret_read(answer, guards),
+            State::Fence => self.fenced(&answer),
+            State::DeleteClient => self.deleted(&answer),
+        }
+    }
+
+    fn object_read(self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
+        match answer {
+            Answer::Object(Some(object)) => {
+                let recorded = object.status.as_ref().and_then(|s| s.client.as_ref());
+                if recorded.is_some_and(|c| c.id == self.step.client_id) {
+                    return self.land(false);
+                }
+                let record = Record::of(&object);
+                if record.is_abandoned(&self.step.attempt) || !guards.burn {
+                    return self.read_secret(guards);
+                }
+                let effect = Effect::Burn { at: anchor(&object), record: self.burn(&record, now) };
+                self.go(State::Burn, effect)
+            }
+            // Nobody can record it any more.
+            Answer::Object(None) => self.read_secret(guards),
+            _ => self.go(State::ReadObject, Effect::ReadObject),
+        }
+    }
+
+    fn burn(&self, record: &Record, now: Timestamp) -> Record {
+        if record.open.as_ref().is_some_and(|o| o.attempt == self.step.attempt) {
+            return record.burnt(now);
+        }
+        // Somebody took the record away: what we know of the attempt is put back.
+        let mut record = record.clone();
+        record.abandoned.push(AbandonedAttempt { attempt: self.step.attempt.clone(), since: now });
+        record
+    }
+
+    fn burnt(self: Box<Self>, answer: &Answer, guards: &Guards) -> Next {
+        match answer {
+            Answer::Done(_) | Answer::Gone => self.read_secret(guards),
+            Answer::Refused { .. } => self.land(false),
+            _ => self.go(State::ReadObject, Effect::ReadObject),
+        }
+    }
+
+    fn read_secret(self: Box<Self>, guards: &Guards) -> Next {
+        if guards.read_before_delete { self.go(State::ReadSecret, Effect::ReadSecret) } else { self.delete() }
+    }
+
+    fn secret_read(self: Box<Self>, answer: Answer, guards: &Guards) -> Next {
+        match answer {
+            Answer::Secret(SecretView::Absent) => self.delete(),
+            Answer::Secret(SecretView::Present(secret)) => match &secret.delivered {
+                // The Secret's word is final: somebody delivered it.
+                Some(d) if d.client.id == self.step.client_id => self.land(false),
+                Some(d) if guards.fence
+                    && d.client.attempt != self.step.attempt
+                    && secret.fence.as_deref() != Some(&self.step.attempt) =>
+                {
+                    let attempt = self.step.attempt.clone();
+                    self.go(State::Fence, Effect::Fence { over: secret, attempt })
+                }
+                // Fenced already; or not a Secret of ours, which its maker cannot overwrite either.
+                _ => self.delete(),
+            },
+            _ => self.go(State::ReadSecret, Effect::ReadSecret),
+        }
+    }
+
+    fn fenced(self: Box<Self>, answer: &Answer) -> Next {
+        match answer {
+            Answer::Done(_) => self.delete(),
+            Answer::Refused { .. } => self.land(false),
+            _ => self.go(State::ReadSecret, Effect::ReadSecret),
+        }
+    }
+
+    fn delete(self: Box<Self>) -> Next {
+        let effect = Effect::DeleteClient { id: self.step.client_id.clone() };
+        self.go(State::DeleteClient, effect)
+    }
+
+    fn deleted(self: Box<Self>, answer: &Answer) -> Next {
+        match answer {
+            Answer::Done(_) | Answer::Gone => self.land(true),
+            // By the record the next look knows that it must go.
+            _ => self.land(false),
+        }
+    }
+
+    fn land(self: Box<Self>, deleted: bool) -> Next {
+        landed(match self.because {
+            Some((reason, message)) => Outcome::Failed { reason, message, unsent: false },
+            None if deleted => Outcome::Abandoned { id: self.step.client_id },
+            None => Outcome::LookAgain { unsent: false },
+        })
+    }
+}
+
+fn anchor(object: &PersonalClient) -> Anchor {
+    Anchor {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,503 @@
+//! The decision table of design §4.2, row by row.
+
+use std::time::Duration;
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{
+    digest,
+    evidence::{Opened, Presence},
+    guards::Guards,
+    marker,
+    observed::{Observed, SecretView},
+    record::{Content, Delivered, OpenAttempt, Record, SecretSeen},
+    status,
+    step::{AbandonStep, IssueStep, Look, Need, Plan, Step, Victim},
+    wanted::{Wanted, asked, template_digest},
+    Marker,
+};
+use crate::{
+    api::{DeletionPolicy, FINALIZER, IssuedClient, PersonalClientStatus, Reason},
+    c1::Client,
+};
+
+/// How many replaced clients may live at once; while there are that many, further rotations wait.
+const MOST_RETIRING: usize = 3;
+/// A loss or failure is forgotten after a day of health.
+const BACKOFF_MEMORY: Duration = Duration::from_hours(24);
+const BACKOFF_LONGEST: Duration = Duration::from_hours(1);
+
+/// One decision being made.
+pub(super) struct Decision<'a> {
+    pub(super) o: &'a Observed,
+    pub(super) now: Timestamp,
+    pub(super) guards: &'a Guards,
+    pub(super) record: Record,
+    pub(super) status: PersonalClientStatus,
+    pub(super) marker_owner: String,
+}
+
+/// The Secret of the wanted name, as it concerns this object.
+pub(super) enum Holding<'a> {
+    Unknown,
+    Absent,
+    /// Not ours.
+    Foreign,
+    /// Ours.
+    Ours(&'a SecretSeen, &'a Delivered),
+    /// Of an object of this very name that does not live any more: a restored backup, or `Retain` and made again.
+    Left(&'a SecretSeen, &'a Delivered),
+}
+
+impl<'a> Decision<'a> {
+    pub(super) fn new(o: &'a Observed, now: Timestamp, guards: &'a Guards) -> Self {
+        let metadata = &o.object.metadata;
+        let text = |s: &Option<String>| s.clone().unwrap_or_default();
+        Self {
+            o,
+            now,
+            guards,
+            record: Record::of(&o.object),
+            status: o.object.status_or_default(),
+            marker_owner: marker::owner(&o.cluster, &text(&metadata.namespace), &text(&metadata.name)),
+        }
+    }
+
+    pub(super) fn decide(&self) -> Plan {
+        if self.o.object.metadata.deletion_timestamp.is_some() {
+            return self.removal();
+        }
+        if self.o.in_flight {
+            return self.nothing();
+        }
+        self.finalizer_torn_off()
+            .or_else(|| self.secret_wins())
+            .or_else(|| self.secret_left())
+            .or_else(|| self.open_attempt())
+            .or_else(|| self.strays())
+            .or_else(|| self.retiring_due())
+            .or_else(|| self.new_client())
+            .or_else(|| self.rendering())
+            .unwrap_or_else(|| self.steady())
+    }
+
+    // --- rows -----------------------------------------------------------------------------------------------------
+
+    /// Row 3: `kubectl replace` took the finalizer away, while there is a client to answer for.
+    fn finalizer_torn_off(&self) -> Option<Plan> {
+        let client = self.status.client.is_some() || matches!(self.holding(), Holding::Ours(..)) || self.record.open.is_some();
+        (client && !self.has_finalizer()).then(|| self.step(Step::AddFinalizer))
+    }
+
+    /// Row 4: the Secret holds a client that status does not name. It is the truth.
+    fn secret_wins(&self) -> Option<Plan> {
+        let Holding::Ours(seen, delivered) = self.holding() else { return None };
+        let client = &delivered.client;
+        if self.status.client.as_ref().is_some_and(|c| c.id == client.id) || self.is_abandoned(&client.attempt) {
+            return None;
+        }
+        match seen.content {
+            Content::Unread => return Some(self.step(Step::Look(Look::Live))),
+            Content::Altered => return None,
+            Content::Intact { .. } => {}
+        }
+        match self.presence(client) {
+            Presence::Gone | Presence::MarkerLost => None,
+            Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
+            Presence::Live | Presence::Unproven => Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered))))),
+        }
+    }
+
+    /// Row 5: a Secret whose owner does not live any more. Adopted when its client lives; else a normal attempt takes it over.
+    fn secret_left(&self) -> Option<Plan> {
+        let Holding::Left(seen, delivered) = self.holding() else { return None };
+        let client = &delivered.client;
+        if self.status.client.is_some() || self.is_abandoned(&client.attempt) || self.expired(client) {
+            return None;
+        }
+        let identity = self.o.issuer.as_ref()?.identity.as_ref()?;
+        if (&client.host, &client.user_id) != (&identity.host, &identity.user_id) {
+            return None;
+        }
+        if seen.content == Content::Unread {
+            return Some(self.step(Step::Look(Look::Live)));
+        }
+        match (seen.content, self.read(&client.id)) {
+            (Content::Altered, _) | (_, Some(Presence::Gone | Presence::MarkerLost)) => None,
+            (_, Some(_)) => Some(self.step(Step::Claim(Box::new(seen.clone())))),
+            (_, None) => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
+        }
+    }
+
+    /// Rows 6 to 9: an attempt whose outcome nobody knows.
+    fn open_attempt(&self) -> Option<Plan> {
+        match self.opened() {
+            Opened::No | Opened::Unsent | Opened::Nothing | Opened::Used(_) => None,
+            Opened::Young(until) => Some(self.issuing(Some(until))),
+            Opened::NeedList if self.identity().is_some() => Some(self.step(Step::Look(Look::List))),
+            Opened::NeedList => self.issuer_missing().or_else(|| Some(self.issuing(None))),
+            Opened::Unproven => Some(self.not_ready(
+                Reason::InventoryIncomplete,
+                "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients",
+            )),
+            Opened::Found(client) => Some(self.step(Step::Abandon(AbandonStep {
+                attempt: self.record.open.as_ref().map(|o| o.attempt.clone()).unwrap_or_default(),
+                client_id: client.id.clone(),
+                burn: true,
+                secret_name: self.o.object.secret_name().into(),
+            }))),
+        }
+    }
+
+    /// Row 10: clients that we asked for and that nobody can use: of an abandoned attempt, or made twice for a known one.
+    fn strays(&self) -> Option<Plan> {
+        self.identity()?;
+        let stray = self.listed().find(|(client, marker)| self.is_stray(client, marker))?;
+        let step = AbandonStep {
+            attempt: stray.1.attempt,
+            client_id: stray.0.id.clone(),
+            burn: false,
+            secret_name: self.o.object.secret_name().into(),
+        };
+        Some(self.step(Step::Abandon(step)))
+    }
+
+    /// Row 11: a retiring client whose overlap is over.
+    fn retiring_due(&self) -> Option<Plan> {
+        let issuer = self.o.issuer.as_ref().filter(|i| !i.clock_off)?;
+        let identity = issuer.identity.as_ref()?;
+        let due = self.status.retiring.iter().find(|r| {
+            r.revoke_time.0 <= self.now
+                && (&r.host, &r.user_id) == (&identity.host, &identity.user_id)
+                && !self.secret_names(&r.id)
+        })?;
+        Some(match self.marked(&due.id) {
+            None => self.step(Step::Look(Look::Client(due.id.clone()))),
+            Some(true) => self.step(Step::Revoke(Victim::from(due))),
+            Some(false) => self.step(Step::Strike(due.id.clone())),
+        })
+    }
+
+    /// Row 12: a client is needed.
+    fn new_client(&self) -> Option<Plan> {
+        let (need, why) = match self.need()? {
+            Ok(need) => need,
+            Err(look) => return Some(self.step(Step::Look(look))),
+        };
+        if let Some(reason) = lost(need)
+            && self.guards.say_lost_first
+            && status::ready_reason(&self.status).is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str())
+        {
+            // First the truth: the credential that status names does not work.
+            return Some(self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))));
+        }
+        Some(self.gate(need).unwrap_or_else(|wanted| self.issue(need, wanted)))
+    }
+
+    /// The template changed, or somebody changed what it put there.
+    fn rendering(&self) -> Option<Plan> {
+        let Holding::Ours(seen, delivered) = self.holding() else { return None };
+        let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
+        match seen.content {
+            Content::Unread if delivered.template.digest != wanted => Some(self.step(Step::Look(Look::Live))),
+            Content::Intact { rendered: false } => Some(self.step(Step::Render(Box::new(seen.clone())))),
+            _ => None,
+        }
+    }
+
+    /// All is as it should be; or the credential is past its lifetime, which is said.
+    fn steady(&self) -> Plan {
+        let Some(client) = &self.status.client else { return self.nothing() };
+        if self.expired(client) {
+            return self.not_ready(Reason::Expired, "the credential is past its lifetime: change spec.expires to issue a new one");
+        }
+        let mut base = self.status.clone();
+        if let Holding::Ours(seen, _) = self.holding()
+            && matches!(seen.content, Content::Intact { .. })
+        {
+            base.secret_resource_version = Some(seen.resource_version.clone());
+        }
+        let wanted = status::ready(&base, self.o.object.secret_name(), self.generation(), self.now);
+        let wake = client.expires_time.iter().map(|t| t.0).chain(self.status.retiring.iter().map(|r| r.revoke_time.0)).min();
+        let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
+        Plan { step, wake }
+    }
+
+    // --- what the rows stand on -----------------------------------------------------------------------------------
+
+    /// Why a new client is needed, or what must be looked at to know.
+    fn need(&self) -> Option<Result<(Need, String), Look>> {
+        let name = self.o.object.secret_name();
+        let need = |need, why: String| Some(Ok((need, why)));
+        let Some(client) = &self.status.client else { return need(Need::First, String::new()) };
+        match self.holding() {
+            Holding::Unknown => return None,
+            Holding::Absent => return need(Need::SecretLost, format!("Secret {name} is missing")),
+            Holding::Foreign => return need(Need::SecretLost, format!("Secret {name} is not the operator's any more")),
+            Holding::Left(..) => return need(Need::SecretLost, format!("Secret {name} is of an earlier object of this name")),
+            Holding::Ours(seen, delivered) => match seen.content {
+                Content::Unread if self.status.secret_resource_version.as_ref() != Some(&seen.resource_version) => {
+                    return Some(Err(Look::Live));
+                }
+                Content::Altered => return need(Need::SecretLost, format!("the credential in Secret {name} was altered")),
+                _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
+                    return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
+                }
+                _ if delivered.asked != asked(&self.o.object.spec) => {
+                    return need(Need::SpecChanged, String::new());
+                }
+                _ => {}
+            },
+        }
+        match self.presence(client) {
+            Presence::Ask => Some(Err(Look::Client(client.id.clone()))),
+            Presence::Gone if !self.expired(client) => {
+                need(Need::Revoked, format!("client {} was deleted at C1", client.id))
+            }
+            _ => None,
+        }
+    }
+
+    /// What stands between a need and its issue; `Err`: nothing, and this is what is to be asked.
+    fn gate(&self, need: Need) -> Result<Plan, Wanted> {
+        if let Some(plan) = self.issuer_missing() {
+            return Ok(plan);
+        }
+        let Some(issuer) = &self.o.issuer else { return Ok(self.nothing()) };
+        let reference = self.o.object.issuer_ref();
+        let wanted = match Wanted::of(&self.o.object, &issuer.defaults) {
+            Ok(wanted) => wanted,
+            Err(error) => return Ok(self.not_ready(Reason::RequestRejected, &error.to_string())),
+        };
+        let namespace = self.o.object.metadata.namespace.clone().unwrap_or_default();
+        if let Some(message) = wanted.denied(&reference, issuer, &namespace) {
+            return Ok(self.not_ready(Reason::DeniedByPolicy, &message));
+        }
+        if matches!(self.holding(), Holding::Foreign) {
+            let name = self.o.object.secret_name();
+            let message = format!("Secret {name} exists and was not made by the operator for this object: delete or rename it, or choose another secretName");
+            return Ok(self.not_ready(Reason::SecretConflict, &message));
+        }
+        if let Some(until) = self.backoff(need) {
+            return Ok(Plan { step: Step::Nothing, wake: Some(until) });
+        }
+        let full = self.status.retiring.len() >= MOST_RETIRING && matches!(need, Need::SpecChanged);
+        let first = self.status.retiring.iter().map(|r| r.revoke_time.0).min();
+        if full { Ok(Plan { step: Step::Nothing, wake: first }) } else { Err(wanted) }
+    }
+
+    /// The issuer is not there, or not usable.
+    fn issuer_missing(&self) -> Option<Plan> {
+        let reference = self.o.object.issuer_ref();
+        let Some(issuer) = &self.o.issuer else {
+            return Some(self.not_ready(Reason::IssuerNotFound, &format!("{reference} does not exist")));
+        };
+        let (reason, message) = match &issuer.not_ready {
+            Some((reason, message)) => (reason.as_str(), message.as_str()),
+            None if issuer.identity.is_none() || issuer.inventory.is_none() => ("Connecting", "its tenant was not reached yet"),
+            None => return None,
+        };
+        Some(self.not_ready(Reason::IssuerNotReady, &format!("{reference} is not ready: {reason}: {message}")))
+    }
+
+    fn issue(&self, need: Need, wanted: Wanted) -> Plan {
+        let Some(identity) = self.identity() else { return self.nothing() };
+        // Never one that somebody has abandoned meanwhile: its client would have to die.
+        let unsent = self.o.unsent.clone().filter(|a| !self.record.is_abandoned(a));
+        let attempt = unsent.unwrap_or_else(|| self.o.fresh_attempt.clone());
+        if attempt.is_empty() {
+            return self.nothing();
+        }
+        let marker = Marker { owner: self.marker_owner.clone(), attempt: attempt.clone() };
+        let secret_name = self.o.object.secret_name().to_owned();
+        let mut record = match self.opened() {
+            // Its secret was used by somebody (a backup was restored): not ours to delete, so it leaves the record.
+            Opened::Used(_) => Record { open: None, abandoned: self.record.abandoned.clone() },
+            // No client of it exists, and none will.
+            Opened::Unsent => Record { open: None, ..self.record.clone() },
+            Opened::No => Record { open: None, ..self.record.clone() },
+            _ => self.record.burnt(self.now),
+        };
+        record.open = Some(OpenAttempt {
+            attempt: attempt.clone(),
+            started_at: self.now,
+            issuer_ref: self.o.object.issuer_ref(),
+            host: identity.host.clone(),
+            user_id: identity.user_id.clone(),
+            secret_name: secret_name.clone(),
+        });
+        let secret = match &self.o.secret {
+            SecretView::Present(seen) => Some(seen.clone()),
+            _ => None,
+        };
+        let replaces = self.status.client.clone().filter(|_| need != Need::Revoked);
+        self.step(Step::Issue(Box::new(IssueStep {
+            need,
+            attempt,
+            record,
+            display_name: marker.append_to(&wanted.display_name),
+            wanted,
+            issuer_ref: self.o.object.issuer_ref(),
+            identity: identity.clone(),
+            secret_name,
+            secret,
+            replaces,
+            status: self.status.clone(),
+        })))
+    }
+
+    /// The status that takes the Secret's client for the current one.
+    fn take_over(&self, seen: &SecretSeen, delivered: &Delivered) -> PersonalClientStatus {
+        let overlap = self.o.timing.overlap;
+        let former = self.status.client.as_ref().map(|c| status::retiring(c, self.now, overlap));
+        let name = self.o.object.secret_name();
+        let mut status = status::record(&self.status, &delivered.client, name, &seen.resource_version, former);
+        for owed in &delivered.replaces {
+            if owed.id != delivered.client.id && status.retiring.iter().all(|r| r.id != owed.id) {
+                let mut owed = owed.clone();
+                // Counted from now: its consumers may never have seen the new credential.
+                owed.since = Time(crate::api::condition::to_seconds(self.now));
+                owed.revoke_time = Time(crate::api::condition::to_seconds(self.now + overlap + Duration::from_secs(1)));
+                status.retiring.push(owed);
+            }
+        }
+        // What the spec asks may be something else by now: the next look says so.
+        status::ready(&status, name, self.generation(), self.now)
+    }
+
+    fn count_loss(&self, reason: Reason, why: &str) -> PersonalClientStatus {
+        let mut base = self.status.clone();
+        let recent = base.last_failure_time.as_ref().is_some_and(|t| self.since(t.0) < BACKOFF_MEMORY);
+        if !recent {
+            base.failed_issuance_attempts = None;
+        }
+        base.observed_generation = self.generation();
+        status::failed(&base, reason, why, self.generation(), self.now)
+    }
+
+    /// Until when the next attempt waits: a minute (or five seconds, when C1 or the API server only was not there), doubling
+    /// to an hour. A new spec does not wait; nor does the first loss in a day.
+    fn backoff(&self, need: Need) -> Option<Timestamp> {
+        let failures = u32::try_from(self.status.failed_issuance_attempts?).unwrap_or(0);
+        let last = self.status.last_failure_time.as_ref()?.0;
+        if self.status.observed_generation != self.generation() {
+            return None;
+        }
+        let reason = status::ready_reason(&self.status).unwrap_or_default();
+        let is = |r: Reason| reason == r.as_str();
+        let doublings = if lost(need).is_some_and(is) { failures.checked_sub(2)? } else { failures.checked_sub(1)? };
+        let transient = is(Reason::Unreachable) || is(Reason::Throttled);
+        let base = if transient { Duration::from_secs(5) } else { Duration::from_mins(1) };
+        let pause = base.saturating_mul(1 << doublings.min(12)).min(BACKOFF_LONGEST);
+        let until = last + spread(pause, self.o.object.metadata.uid.as_deref().unwrap_or_default());
+        (until > self.now).then_some(until)
+    }
+
+    // --- small questions ------------------------------------------------------------------------------------------
+
+    pub(super) fn holding(&self) -> Holding<'a> {
+        let seen = match &self.o.secret {
+            SecretView::Unknown(_) => return Holding::Unknown,
+            SecretView::Absent => return Holding::Absent,
+            SecretView::Present(seen) => seen.as_ref(),
+        };
+        let Some(delivered) = &seen.delivered else { return Holding::Foreign };
+        let (metadata, owner) = (&self.o.object.metadata, &delivered.owner);
+        let same_name = metadata.namespace.as_ref() == Some(&owner.namespace) && metadata.name.as_ref() == Some(&owner.name);
+        if !same_name || delivered.cluster != self.o.cluster {
+            Holding::Foreign
+        } else if metadata.uid.as_ref() == Some(&owner.uid) {
+            Holding::Ours(seen, delivered)
+        } else {
+            Holding::Left(seen, delivered)
+        }
+    }
+
+    /// Whether the Secret holds this very client: then it is never deleted, but for the deletion of the object.
+    pub(super) fn secret_names(&self, id: &str) -> bool {
+        matches!(self.holding(), Holding::Ours(_, d) | Holding::Left(_, d) if d.client.id == id)
+    }
+
+    fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
+        let named = self.secret_names(&client.id)
+            || self.status.client.as_ref().is_some_and(|c| c.id == client.id)
+            || self.status.retiring.iter().any(|r| r.id == client.id);
+        if named {
+            return false;
+        }
+        let known = |attempt: &str| {
+            self.status.client.as_ref().is_some_and(|c| c.attempt == attempt)
+                || matches!(self.holding(), Holding::Ours(_, d) if d.client.attempt == attempt)
+        };
+        self.record.is_abandoned(&marker.attempt) || known(&marker.attempt)
+    }
+
+    pub(super) fn is_abandoned(&self, attempt: &str) -> bool {
+        self.guards.refuse_abandoned && self.record.is_abandoned(attempt)
+    }
+
+    pub(super) fn has_finalizer(&self) -> bool {
+        self.o.object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER)
+    }
+
+    pub(super) fn retain(&self) -> bool {
+        self.o.object.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain
+    }
+
+    /// By the wall clock, as far as it can be believed.
+    pub(super) fn expired(&self, client: &IssuedClient) -> bool {
+        let clock_off = self.o.issuer.as_ref().is_some_and(|i| i.clock_off);
+        !clock_off && client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now)
+    }
+
+    pub(super) fn since(&self, time: Timestamp) -> Duration {
+        self.now.duration_since(time).try_into().unwrap_or_default()
+    }
+
+    pub(super) fn generation(&self) -> i64 {
+        self.o.object.metadata.generation.unwrap_or_default()
+    }
+
+    // --- plans ----------------------------------------------------------------------------------------------------
+
+    #[allow(clippy::unused_self)] // reads as its siblings do
+    pub(super) fn step(&self, step: Step) -> Plan {
+        Plan { step, wake: None }
+    }
+
+    #[allow(clippy::unused_self)]
+    pub(super) fn nothing(&self) -> Plan {
+        Plan { step: Step::Nothing, wake: None }
+    }
+
+    /// Says why the credential is not there or not as wanted. A status that says so already is not written again.
+    pub(super) fn not_ready(&self, reason: Reason, message: &str) -> Plan {
+        let wanted = status::not_ready(&self.status, reason, message, self.generation(), self.now);
+        let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
+        Plan { step, wake: None }
+    }
+
+    /// An attempt is being resolved. What works goes on being Ready, and a failure that is told stays told.
+    fn issuing(&self, wake: Option<Timestamp>) -> Plan {
+        if status::ready_reason(&self.status).is_some() && self.status.observed_generation == self.generation() {
+            return Plan { step: Step::Nothing, wake };
+        }
+        let plan = self.not_ready(Reason::Issuing, "the outcome of an earlier attempt is not known: waiting until it can be resolved");
+        Plan { wake, ..plan }
+    }
+}
+
+/// The condition that says that a credential is lost.
+fn lost(need: Need) -> Option<Reason> {
+    match need {
+        Need::SecretLost => Some(Reason::SecretLost),
+        Need::Revoked => Some(Reason::Revoked),
+        Need::First | Need::SpecChanged => None,
+    }
+}
+
+/// Up to a tenth more, the same for an object each time, so that many that failed together do not come back together.
+fn spread(pause: Duration, uid: &str) -> Duration {
+    let seed = u32::from_str_radix(&digest(&[uid])[..4], 16).unwrap_or(0);
+    pause + pause / 10 * seed / 0xffff
+}

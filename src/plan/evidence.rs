@@ -1,0 +1,162 @@
+//! What counts as evidence: design §4.3.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    Marker,
+    decide::{Decision, Holding},
+    observed::{ClientRead, Identity, InventoryView},
+};
+use crate::{api::IssuedClient, c1::Client};
+
+/// How many attempts may be closed without a complete list.
+const MOST_UNPROVEN: usize = 3;
+
+/// Whether a client exists at C1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It does, with our marker.
+    Live,
+    /// It does, but somebody took the marker away.
+    MarkerLost,
+    /// It does not: absent from a complete list, and from a read by id, as the user who owned it.
+    Gone,
+    /// It is absent from a list: a read by id would tell.
+    Ask,
+    /// Nothing says that it does not.
+    Unproven,
+}
+
+/// What has become of the open attempt.
+pub(super) enum Opened<'a> {
+    /// There is none: status or Secret carries it.
+    No,
+    /// This process knows that nothing was sent for it.
+    Unsent,
+    /// Its maker may still be at work, until then.
+    Young(Timestamp),
+    /// Only a list that begins now can tell.
+    NeedList,
+    /// It made a client, which was never used.
+    Found(&'a Client),
+    /// It made a client, and somebody used it.
+    Used(#[allow(dead_code)] &'a Client),
+    /// It made none, by a complete list; or by none, but few are so.
+    Nothing,
+    /// It cannot be told, and too many before could not.
+    Unproven,
+}
+
+impl<'a> Decision<'a> {
+    pub(super) fn identity(&self) -> Option<&'a Identity> {
+        self.o.issuer.as_ref()?.identity.as_ref()
+    }
+
+    pub(super) fn inventory(&self) -> Option<&'a InventoryView> {
+        self.o.issuer.as_ref()?.inventory.as_ref()
+    }
+
+    /// The listed clients with this object's marker.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&'a Client, Marker)> {
+        let owner = self.marker_owner.clone();
+        let clients = self.inventory().map(|i| i.clients.as_slice()).unwrap_or_default();
+        clients.iter().filter_map(move |c| {
+            let marker = Marker::parse(&c.display_name).filter(|m| m.owner == owner)?;
+            Some((c, marker))
+        })
+    }
+
+    /// Whether the client carries this object's marker; `None`: it must be read to know. Gone ones count as marked: deleting
+    /// them again does no harm.
+    pub(super) fn marked(&self, id: &str) -> Option<bool> {
+        if !self.guards.check_marker {
+            return Some(true);
+        }
+        match (self.o.reads.get(id), self.inventory().and_then(|i| i.client(id))) {
+            (Some(ClientRead::Gone), _) => Some(true),
+            (Some(ClientRead::Live(client)), _) => Some(self.is_marked(client)),
+            (None, Some(client)) => Some(self.is_marked(client)),
+            (None, None) => None,
+        }
+    }
+
+    fn is_marked(&self, client: &Client) -> bool {
+        Marker::parse(&client.display_name).is_some_and(|m| m.owner == self.marker_owner)
+    }
+
+    /// What a read of this client said, if there was one.
+    pub(super) fn read(&self, id: &str) -> Option<Presence> {
+        Some(match self.o.reads.get(id)? {
+            ClientRead::Gone => Presence::Gone,
+            ClientRead::Live(client) if self.is_marked(client) => Presence::Live,
+            ClientRead::Live(_) => Presence::MarkerLost,
+        })
+    }
+
+    pub(super) fn presence(&self, client: &IssuedClient) -> Presence {
+        if let Some(listed) = self.inventory().and_then(|i| i.client(&client.id)) {
+            return if self.is_marked(listed) { Presence::Live } else { Presence::MarkerLost };
+        }
+        if !self.guards.prove_gone {
+            return Presence::Gone;
+        }
+        let Some(inventory) = self.inventory().filter(|i| i.complete) else { return Presence::Unproven };
+        let Some(identity) = self.identity() else { return Presence::Unproven };
+        let same_user = (&client.host, &client.user_id) == (&identity.host, &identity.user_id);
+        let settle = self.o.timing.settle;
+        let old = client.created_at.as_ref().is_some_and(|created| {
+            self.since(created.0) >= settle && inventory.began >= created.0 + settle / 5
+        });
+        if !same_user || !old {
+            return Presence::Unproven;
+        }
+        self.read(&client.id).unwrap_or(Presence::Ask)
+    }
+
+    /// When the open attempt turns old: its maker is not at work any more.
+    fn old_in(&self, started_at: Timestamp) -> Duration {
+        let timing = &self.o.timing;
+        let seen = (timing.budget + timing.grace).saturating_sub(self.o.open_seen);
+        // A start in the future is no evidence.
+        let by_clock = (timing.budget + timing.skew).saturating_sub(self.since(started_at));
+        if started_at > self.now { seen } else { seen.min(by_clock) }
+    }
+
+    pub(super) fn opened(&self) -> Opened<'a> {
+        let Some(open) = &self.record.open else { return Opened::No };
+        let carried = |client: &IssuedClient| client.attempt == open.attempt;
+        let in_secret = matches!(self.holding(), Holding::Ours(_, d) if carried(&d.client));
+        let in_status = self.status.client.as_ref().is_some_and(carried);
+        if in_status || in_secret {
+            return Opened::No;
+        }
+        if self.o.unsent.as_ref() == Some(&open.attempt) {
+            return Opened::Unsent;
+        }
+        let old_in = self.old_in(open.started_at);
+        if !old_in.is_zero() && self.guards.wait_until_old {
+            return Opened::Young(self.now + old_in);
+        }
+        let Some(inventory) = self.inventory() else { return Opened::NeedList };
+        if let Some((client, _)) = self.listed().find(|(_, m)| m.attempt == open.attempt) {
+            return if client.last_used_at.is_some() { Opened::Used(client) } else { Opened::Found(client) };
+        }
+        let timing = &self.o.timing;
+        let old_for = self
+            .o
+            .open_seen
+            .saturating_sub(timing.budget + timing.grace)
+            .max(self.since(open.started_at).saturating_sub(timing.budget + timing.skew));
+        if inventory.began_ago >= old_for && self.guards.list_after_old {
+            return Opened::NeedList;
+        }
+        let same_user = self.identity().is_some_and(|i| (&i.host, &i.user_id) == (&open.host, &open.user_id));
+        if (inventory.complete && same_user) || !self.guards.list_after_old || self.record.abandoned.len() < MOST_UNPROVEN {
+            Opened::Nothing
+        } else {
+            Opened::Unproven
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The guards of the protocol, as one value: constant outside tests, so that a test can show what breaks without each.
+
+/// Each field is a rule of design §4; `true` means that it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // switches, not state
+pub struct Guards {
+    /// An open attempt is judged only when it is old: its create may still be under way.
+    pub wait_until_old: bool,
+    /// What a list lacks counts only when it was begun after the attempt was old, and is complete.
+    pub list_after_old: bool,
+    /// Before a client is abandoned its attempt is burnt on the object, so that a paused maker cannot record it.
+    pub burn: bool,
+    /// … and the Secret is read: what it holds is not deleted.
+    pub read_before_delete: bool,
+    /// … and fenced, so that a paused maker cannot deliver it.
+    pub fence: bool,
+    /// A client of an abandoned attempt is never recorded.
+    pub refuse_abandoned: bool,
+    /// After a conflict the Secret is read back: the conflict may be our own write, whose answer was lost.
+    pub read_back: bool,
+    /// A client is deleted or adopted only with the object's marker.
+    pub check_marker: bool,
+    /// Status says that the Secret is lost before a new attempt is intended.
+    pub say_lost_first: bool,
+    /// A missing client counts as gone only as the user who owned it, and when it is not young.
+    pub prove_gone: bool,
+}
+
+impl Guards {
+    /// All of them.
+    pub const ALL: Self = Self {
+        wait_until_old: true,
+        list_after_old: true,
+        burn: true,
+        read_before_delete: true,
+        fence: true,
+        refuse_abandoned: true,
+        read_back: true,
+        check_marker: true,
+        say_lost_first: true,
+        prove_gone: true,
+    };
+}

@@ -1,0 +1,326 @@
+//! The issue of one client: design §4.1.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    abandon::Abandon,
+    flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
+    guards::Guards,
+    observed::{SecretView, Timing},
+    record::{Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
+    status,
+    step::{AbandonStep, IssueStep, Need},
+    wanted::{asked, template_digest},
+};
+use crate::{
+    api::{IssuedClient, Lifetime, PersonalClient, Reason, RetiringClient},
+    c1::{Client, CreateRequest},
+};
+
+/// An issue under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Issue {
+    step: IssueStep,
+    object: PersonalClient,
+    cluster: String,
+    timing: Timing,
+    state: State,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Preflight,
+    Intend { roles: Vec<String> },
+    Create { at: Anchor },
+    /// The answer did not hold the display name as sent: the client goes at once.
+    Discard { id: String },
+    Deliver { at: Anchor, client: Box<IssuedClient> },
+    /// The answer to the delivery was a conflict, or lost: what does the Secret hold?
+    ReadBack { at: Anchor, client: Box<IssuedClient> },
+    /// It does not hold ours: is the attempt still ours to deliver?
+    ReadObject { at: Anchor, client: Box<IssuedClient>, secret: Option<Box<SecretSeen>> },
+    Record { secret: Anchor, client: Box<IssuedClient> },
+    /// The answer to the record was a conflict, or lost: is the object still there?
+    Confirm { secret: Anchor, client: Box<IssuedClient> },
+    /// The object is gone: the maker answers for its client.
+    DeleteSecret { client: Box<IssuedClient> },
+    DeleteClient { id: String },
+}
+
+impl Issue {
+    /// The transaction, and its first effect.
+    #[must_use]
+    pub fn start(step: IssueStep, object: PersonalClient, cluster: String, timing: Timing) -> Next {
+        let effect = Effect::Preflight { roles: step.wanted.scoped_roles.clone(), secret: step.secret.clone() };
+        (Flight::Issue(Box::new(Self { step, object, cluster, timing, state: State::Preflight })), Some(effect))
+    }
+
+    fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
+        self.state = state;
+        (Flight::Issue(self), Some(effect))
+    }
+
+    pub(super) fn next(self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
+        match self.state.clone() {
+            State::Preflight => self.preflighted(answer),
+            State::Intend { roles } => self.intended(roles, answer),
+            State::Create { at } => self.created(at, answer, now),
+            State::Discard { id } => self.discarded(id, &answer),
+            State::Deliver { at, client } => self.delivered(at, client, answer, now, guards),
+            State::ReadBack { at, client } => self.read_back(at, client, answer, now),
+            State::ReadObject { at, client, secret } => self.still_ours(at, client, secret, answer, now),
+            State::Record { secret, client } => self.recorded(secret, client, answer, now),
+            State::Confirm { secret, client } => self.confirmed(secret, client, &answer),
+            State::DeleteSecret { client } => {
+                let id = client.id.clone();
+                self.go(State::DeleteClient { id: id.clone() }, Effect::DeleteClient { id })
+            }
+            State::DeleteClient { id } => landed(Outcome::Abandoned { id }),
+        }
+    }
+
+    fn anchor(&self) -> Anchor {
+        Anchor {
+            uid: self.object.metadata.uid.clone().unwrap_or_default(),
+            resource_version: self.object.metadata.resource_version.clone().unwrap_or_default(),
+        }
+    }
+
+    fn preflighted(self: Box<Self>, answer: Answer) -> Next {
+        match answer {
+            Answer::Ids(roles) => {
+                let effect = Effect::Intend { at: self.anchor(), record: self.step.record.clone() };
+                self.go(State::Intend { roles }, effect)
+            }
+            Answer::Refused { reason, message } | Answer::Unknown { reason, message } => {
+                landed(Outcome::Failed { reason, message, unsent: true })
+            }
+            _ => landed(Outcome::LookAgain { unsent: true }),
+        }
+    }
+
+    fn intended(self: Box<Self>, roles: Vec<String>, answer: Answer) -> Next {
+        match answer {
+            Answer::Done(at) => {
+                let expires = match self.step.wanted.lifetime {
+                    Lifetime::Never => None,
+                    Lifetime::After(duration) => Some(duration),
+                };
+                let request = CreateRequest {
+                    display_name: self.step.display_name.clone(),
+                    expires,
+                    scoped_roles: roles,
+                    allow_source_cidr: self.step.wanted.allow_source_cidr.clone(),
+                };
+                self.go(State::Create { at }, Effect::Create(request))
+            }
+            Answer::Refused { reason, message } => landed(Outcome::Failed { reason, message, unsent: true }),
+            // The fence: somebody else was faster, the object is gone, or the answer was lost. Nothing was sent to C1.
+            _ => landed(Outcome::LookAgain { unsent: true }),
+        }
+    }
+
+    fn created(self: Box<Self>, at: Anchor, answer: Answer, now: Timestamp) -> Next {
+        match answer {
+            Answer::Created(client) if client.display_name != self.step.display_name => {
+                let id = client.id;
+                self.go(State::Discard { id: id.clone() }, Effect::DeleteClient { id })
+            }
+            Answer::Created(client) => {
+                let client = Box::new(self.issued(*client));
+                self.deliver(at, client, now, None)
+            }
+            Answer::Refused { reason, message } => landed(Outcome::Failed { reason, message, unsent: true }),
+            Answer::Unknown { reason, message } => landed(Outcome::Failed { reason, message, unsent: false }),
+            _ => landed(Outcome::LookAgain { unsent: false }),
+        }
+    }
+
+    fn discarded(self: Box<Self>, id: String, answer: &Answer) -> Next {
+        let deleted = matches!(answer, Answer::Done(_) | Answer::Gone);
+        if !deleted && !matches!(answer, Answer::OutOfTime) {
+            // Without its marker nobody will find it later: try as long as there is time.
+            let effect = Effect::DeleteClient { id: id.clone() };
+            return self.go(State::Discard { id }, effect);
+        }
+        let rest = if deleted { String::new() } else { format!("; client {id} could not be deleted: delete it by hand") };
+        landed(Outcome::Failed {
+            reason: Reason::MarkerTruncated,
+            message: format!("C1 did not keep the display name as sent, so its clients could not be recognised: use a shorter displayName{rest}"),
+            unsent: deleted,
+        })
+    }
+
+    fn deliver(
+        self: Box<Self>,
+        at: Anchor,
+        client: Box<IssuedClient>,
+        now: Timestamp,
+        found: Option<Option<Box<SecretSeen>>>,
+    ) -> Next {
+        let over = found.unwrap_or_else(|| self.step.secret.clone());
+        let effect = Effect::Deliver { delivered: Box::new(self.describe(&client, now)), over };
+        self.go(State::Deliver { at, client }, effect)
+    }
+
+    fn delivered(
+        self: Box<Self>,
+        at: Anchor,
+        client: Box<IssuedClient>,
+        answer: Answer,
+        now: Timestamp,
+        guards: &Guards,
+    ) -> Next {
+        match answer {
+            Answer::Done(secret) => self.record(&at, secret, client, now),
+            Answer::Refused { reason, message } => self.abandon(&client, reason, message),
+            Answer::OutOfTime => self.out_of_time(&client),
+            _ if guards.read_back => self.go(State::ReadBack { at, client }, Effect::ReadSecret),
+            _ => self.somebody_elses(&client),
+        }
+    }
+
+    /// A conflict is believed only after the Secret was read: it may be the echo of our own write.
+    fn read_back(self: Box<Self>, at: Anchor, client: Box<IssuedClient>, answer: Answer, now: Timestamp) -> Next {
+        match answer {
+            Answer::Secret(SecretView::Present(secret)) if holds(&secret, &client) => {
+                let anchor = Anchor { uid: secret.uid, resource_version: secret.resource_version };
+                self.record(&at, anchor, client, now)
+            }
+            Answer::Secret(SecretView::Present(secret)) if secret.fence.as_deref() == Some(&self.step.attempt) => {
+                self.somebody_elses(&client)
+            }
+            Answer::Secret(SecretView::Present(secret)) => {
+                self.go(State::ReadObject { at, client, secret: Some(secret) }, Effect::ReadObject)
+            }
+            Answer::Secret(SecretView::Absent) => {
+                self.go(State::ReadObject { at, client, secret: None }, Effect::ReadObject)
+            }
+            Answer::OutOfTime => self.out_of_time(&client),
+            _ => self.go(State::ReadBack { at, client }, Effect::ReadSecret),
+        }
+    }
+
+    /// Only metadata moved, or the Secret is gone, and the object still carries our attempt: write again on what is there.
+    fn still_ours(
+        self: Box<Self>,
+        at: Anchor,
+        client: Box<IssuedClient>,
+        secret: Option<Box<SecretSeen>>,
+        answer: Answer,
+        now: Timestamp,
+    ) -> Next {
+        match answer {
+            Answer::Object(Some(object)) => {
+                let open = Record::of(&object).open.is_some_and(|o| o.attempt == self.step.attempt);
+                let seen = self.step.secret.as_ref().and_then(|s| s.delivered.as_ref());
+                let same = secret.as_ref().is_none_or(|s| self.step.secret.is_some() && s.delivered.as_ref() == seen);
+                if open && same && object.metadata.deletion_timestamp.is_none() {
+                    self.deliver(at, client, now, Some(secret))
+                } else {
+                    self.somebody_elses(&client)
+                }
+            }
+            Answer::Object(None) => self.somebody_elses(&client),
+            Answer::OutOfTime => self.out_of_time(&client),
+            _ => self.go(State::ReadObject { at, client, secret }, Effect::ReadObject),
+        }
+    }
+
+    fn record(self: Box<Self>, at: &Anchor, secret: Anchor, client: Box<IssuedClient>, now: Timestamp) -> Next {
+        let status = self.recorded_status(&client, &secret, now);
+        self.go(State::Record { secret, client }, Effect::Record { at: at.clone(), status: Box::new(status) })
+    }
+
+    fn recorded_status(&self, client: &IssuedClient, secret: &Anchor, now: Timestamp) -> crate::api::PersonalClientStatus {
+        let retire = self.step.replaces.as_ref().map(|c| status::retiring(c, now, self.timing.overlap));
+        let mut status =
+            status::record(&self.step.status, client, &self.step.secret_name, &secret.resource_version, retire);
+        if !matches!(self.step.need, Need::SecretLost | Need::Revoked) {
+            // After a loss they stay: whoever keeps altering the Secret must not make us mint without end.
+            status.failed_issuance_attempts = None;
+            status.last_failure_time = None;
+        }
+        let generation = self.object.metadata.generation.unwrap_or_default();
+        status::ready(&status, &self.step.secret_name, generation, now)
+    }
+
+    fn recorded(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: Answer, now: Timestamp) -> Next {
+        match answer {
+            Answer::Done(_) => {
+                let status = Box::new(self.recorded_status(&client, &secret, now));
+                landed(Outcome::Issued { id: client.id, status })
+            }
+            Answer::OutOfTime => landed(Outcome::Delivered),
+            // Force nothing: the next look finds the Secret and records. But if the object is gone, nobody will look.
+            _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
+        }
+    }
+
+    fn confirmed(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer) -> Next {
+        match answer {
+            Answer::Object(None) => {
+                let effect = Effect::DeleteSecret { name: self.step.secret_name.clone(), at: secret };
+                self.go(State::DeleteSecret { client }, effect)
+            }
+            Answer::Object(Some(_)) | Answer::OutOfTime => landed(Outcome::Delivered),
+            _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
+        }
+    }
+
+    fn somebody_elses(&self, client: &IssuedClient) -> Next {
+        let name = &self.step.secret_name;
+        self.abandon(client, Reason::SecretConflict, format!("Secret {name} was changed by somebody else while it was being written"))
+    }
+
+    fn out_of_time(&self, client: &IssuedClient) -> Next {
+        let name = &self.step.secret_name;
+        self.abandon(client, Reason::SecretRefused, format!("Secret {name} could not be written in time"))
+    }
+
+    fn abandon(&self, client: &IssuedClient, reason: Reason, message: String) -> Next {
+        let step = AbandonStep {
+            attempt: self.step.attempt.clone(),
+            client_id: client.id.clone(),
+            burn: true,
+            secret_name: self.step.secret_name.clone(),
+        };
+        Abandon::start(step, Some((reason, message)))
+    }
+
+    fn issued(&self, client: Client) -> IssuedClient {
+        client.issued(&self.step.attempt, &self.step.issuer_ref, &self.step.identity.host)
+    }
+
+    fn describe(&self, client: &IssuedClient, now: Timestamp) -> Delivered {
+        let metadata = &self.object.metadata;
+        let template = self.object.spec.secret_template.as_ref();
+        let keys = |map: Option<&std::collections::BTreeMap<String, String>>| {
+            map.map(|m| m.keys().cloned().collect()).unwrap_or_default()
+        };
+        let replaced = self.step.replaces.iter().map(|c| status::retiring(c, now, self.timing.overlap));
+        let replaces: Vec<RetiringClient> = self.step.status.retiring.iter().cloned().chain(replaced).collect();
+        Delivered {
+            owner: SecretOwner {
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+                uid: metadata.uid.clone().unwrap_or_default(),
+            },
+            cluster: self.cluster.clone(),
+            client: client.clone(),
+            asked: asked(&self.object.spec),
+            data_digest: String::new(),
+            template: RenderedTemplate {
+                digest: template_digest(template),
+                labels: keys(template.and_then(|t| t.labels.as_ref())),
+                annotations: keys(template.and_then(|t| t.annotations.as_ref())),
+            },
+            replaces,
+        }
+    }
+}
+
+/// Whether a Secret holds this very client.
+fn holds(secret: &SecretSeen, client: &IssuedClient) -> bool {
+    secret.delivered.as_ref().is_some_and(|d| d.client.attempt == client.attempt && d.client.id == client.id)
+}

@@ -1,0 +1,97 @@
+//! The marker that ends the display name of every client that we make:
+//! `CI deployer [k8s prod-3f9a2c1d/ci/ci-deployer 7f3k9q2m5xw4a]`.
+//!
+//! By it a client is recognised whose id we never learned, because the answer to its create was lost.
+
+use super::digest;
+
+/// Namespace and name together may be this long before a digest stands in for them: C1 documents no limit for display
+/// names, and the shorter the marker, the likelier it is kept.
+const LONGEST_OWNER: usize = 80;
+
+/// Whose client, and of which attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Marker {
+    /// `cluster/namespace/name`, or `cluster/~digest` where that is long.
+    pub owner: String,
+    /// The attempt, random.
+    pub attempt: String,
+}
+
+/// The owner part of the markers of one `PersonalClient`.
+#[must_use]
+pub fn owner(cluster: &str, namespace: &str, name: &str) -> String {
+    if namespace.len() + name.len() > LONGEST_OWNER {
+        format!("{cluster}/~{}", &digest(&[namespace, name])[..24])
+    } else {
+        format!("{cluster}/{namespace}/{name}")
+    }
+}
+
+impl Marker {
+    /// The display name to ask for: what the user wants, then the marker.
+    #[must_use]
+    pub fn append_to(&self, display_name: &str) -> String {
+        format!("{display_name} [k8s {} {}]", self.owner, self.attempt)
+    }
+
+    /// The marker of a display name. Only the last bracket counts: a person may have written others.
+    #[must_use]
+    pub fn parse(display_name: &str) -> Option<Self> {
+        let (_, bracket) = display_name.strip_suffix(']')?.rsplit_once('[')?;
+        let (owner, attempt) = bracket.strip_prefix("k8s ")?.split_once(' ')?;
+        let plain = !owner.is_empty() && !attempt.is_empty() && !attempt.contains(' ');
+        plain.then(|| Self { owner: owner.into(), attempt: attempt.into() })
+    }
+
+    /// The cluster's part of the owner.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        self.owner.split('/').next().unwrap_or_default()
+    }
+
+    /// Namespace and name of the owner, where the marker spells them out.
+    #[must_use]
+    pub fn object(&self) -> Option<(&str, &str)> {
+        let (_, object) = self.owner.split_once('/')?;
+        object.split_once('/').filter(|(namespace, _)| !namespace.starts_with('~'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn round_trips_and_only_the_last_bracket_counts() {
+        let marker = Marker { owner: owner("prod-3f9a2c1d", "ci", "deployer"), attempt: "7f3k9q2m5xw4a".into() };
+        let name = marker.append_to("CI [k8s x/y/z old]");
+        assert_eq!(name, "CI [k8s x/y/z old] [k8s prod-3f9a2c1d/ci/deployer 7f3k9q2m5xw4a]");
+        assert_eq!(Marker::parse(&name).as_ref(), Some(&marker));
+        assert_eq!(marker.object(), Some(("ci", "deployer")));
+        assert_eq!(marker.cluster(), "prod-3f9a2c1d");
+    }
+
+    #[test]
+    fn long_names_become_a_digest() {
+        let owner = owner("c", "ci", &"x".repeat(200));
+        assert!(owner.len() < 40, "{owner}");
+        assert_eq!(Marker { owner, attempt: "a".into() }.object(), None);
+    }
+
+    #[test]
+    fn other_names_have_none() {
+        for name in ["", "CI", "CI [x]", "CI [k8s ]", "CI [k8s a/b/c]", "CI [k8s a/b/c d] ", "CI [k8s a/b/c d e]"] {
+            assert_eq!(Marker::parse(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(name in "\\PC*") {
+            let _ = Marker::parse(&name);
+        }
+    }
+}

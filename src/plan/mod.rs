@@ -1,0 +1,65 @@
+//! The functional core: no async, no clock, no I/O, no randomness. Two functions decide everything that the operator
+//! does to a `PersonalClient`:
+//!
+//! * [`plan`] looks at all that is known of one object and says the one thing to do next (design §4.2, its table in order);
+//! * [`next`] runs a transaction (issue, abandon, removal) step by step (design §4.1, §4.5).
+//!
+//! The shell ([`crate::controller`]) gathers, performs, and feeds answers back.
+
+mod abandon;
+mod decide;
+mod evidence;
+mod flight;
+mod guards;
+mod issue;
+pub mod marker;
+pub mod observed;
+mod record;
+mod removal;
+mod remove;
+pub mod status;
+mod step;
+mod wanted;
+
+use std::fmt::Write;
+
+pub use abandon::Abandon;
+pub use flight::{Anchor, Answer, Effect, Flight, Next, Outcome, next};
+pub use guards::Guards;
+pub use issue::Issue;
+use k8s_openapi::jiff::Timestamp;
+pub use marker::Marker;
+pub use observed::{ClientRead, Identity, InventoryView, IssuerView, Observed, SecretView, Timing};
+pub use record::{
+    AbandonedAttempt, Content, Delivered, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen,
+};
+pub use remove::Remove;
+use sha2::{Digest, Sha256};
+pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, Step, Victim};
+pub use wanted::{Wanted, asked, template_digest};
+
+/// What to do next with one object, and when to look again.
+#[must_use]
+pub fn plan(observed: &Observed, now: Timestamp, guards: &Guards) -> Plan {
+    decide::Decision::new(observed, now, guards).decide()
+}
+
+/// SHA-256 over the parts, each with its length before it, in hex.
+#[must_use]
+pub fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+/// Bytes in hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

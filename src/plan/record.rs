@@ -1,0 +1,196 @@
+//! What we write down: the attempts on the `PersonalClient`, and on the Secret whose client it holds.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::api::{IssuedClient, IssuerRef, PersonalClient, RECORD_ANNOTATION, RetiringClient};
+
+/// How many abandoned attempts are remembered, and for how long: a create may land long after its caller gave up.
+const MOST_ABANDONED: usize = 10;
+const LONGEST_ABANDONED: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The write-ahead log of a `PersonalClient`, in one annotation. A client is deleted only when its attempt stands here
+/// (or in status, or in the Secret): the proof that we asked for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// The attempt that was begun last. It is *open* while neither status nor Secret carries it; closing needs no write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenAttempt>,
+    /// Attempts whose clients must not live: nobody has their secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub abandoned: Vec<AbandonedAttempt>,
+}
+
+/// An attempt that was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenAttempt {
+    /// Its random name, as in the marker.
+    pub attempt: String,
+    /// When it was begun, by the operator's clock.
+    pub started_at: Timestamp,
+    /// The issuer that was asked.
+    pub issuer_ref: IssuerRef,
+    /// Host of the tenant.
+    pub host: String,
+    /// As which C1 user.
+    pub user_id: String,
+    /// The Secret that it was for.
+    pub secret_name: String,
+}
+
+/// An attempt that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbandonedAttempt {
+    /// Its random name, as in the marker.
+    pub attempt: String,
+    /// When it was given up.
+    pub since: Timestamp,
+}
+
+impl Record {
+    /// The record of an object. One that cannot be read (somebody edited it) counts as empty: what it named becomes an
+    /// orphan, which is reported; nothing is deleted without proof.
+    #[must_use]
+    pub fn of(object: &PersonalClient) -> Self {
+        let text = object.metadata.annotations.as_ref().and_then(|a| a.get(RECORD_ANNOTATION));
+        text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
+    }
+
+    /// Whether this attempt was given up.
+    #[must_use]
+    pub fn is_abandoned(&self, attempt: &str) -> bool {
+        self.abandoned.iter().any(|a| a.attempt == attempt)
+    }
+
+    /// The record after the open attempt was given up.
+    #[must_use]
+    pub fn burnt(&self, now: Timestamp) -> Self {
+        let mut record = Self { open: None, abandoned: self.abandoned.clone() };
+        record.abandoned.retain(|a| now.duration_since(a.since) < LONGEST_ABANDONED);
+        if let Some(open) = &self.open {
+            record.abandoned.push(AbandonedAttempt { attempt: open.attempt.clone(), since: now });
+        }
+        let surplus = record.abandoned.len().saturating_sub(MOST_ABANDONED);
+        record.abandoned.drain(..surplus);
+        record
+    }
+}
+
+/// What the Secret says of itself, in one annotation: whose it is and which client it holds. With it a crash after the
+/// Secret was written, and before status was, costs nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivered {
+    /// The `PersonalClient` that owns the Secret.
+    pub owner: SecretOwner,
+    /// The cluster, as in the marker.
+    pub cluster: String,
+    /// The client whose credential it holds.
+    pub client: IssuedClient,
+    /// Digest of what the spec asked when the client was made.
+    pub asked: String,
+    /// Digest of the four keys.
+    pub data_digest: String,
+    /// What the template put there.
+    pub template: RenderedTemplate,
+    /// Clients that this Secret held before, or that it still owes an end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<RetiringClient>,
+}
+
+/// The owner of a Secret. No owner reference: the garbage collector would delete a restored Secret, whose owner has a new
+/// UID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretOwner {
+    /// Its namespace: a copy of the Secret elsewhere is not ours.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// What the template put on a Secret, so that what it no longer says can be taken away again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RenderedTemplate {
+    /// Digest of the template.
+    pub digest: String,
+    /// Keys of its labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Keys of its annotations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<String>,
+}
+
+/// A Secret, as far as its metadata tell. Never its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSeen {
+    /// Its UID.
+    pub uid: String,
+    /// Its version.
+    pub resource_version: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations, without the two that follow.
+    pub annotations: BTreeMap<String, String>,
+    /// What it says of itself; none: no Secret of ours.
+    pub delivered: Option<Delivered>,
+    /// The attempt that may not deliver here any more.
+    pub fence: Option<String>,
+    /// Whether its data are as they were delivered.
+    pub content: Content,
+}
+
+/// Whether a Secret's data are as they were delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Not read.
+    Unread,
+    /// The four keys are; `rendered` tells whether the whole is what the template says now.
+    Intact {
+        /// The whole Secret is what the template says now.
+        rendered: bool,
+    },
+    /// They are not.
+    Altered,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn burning_moves_the_open_attempt_and_keeps_the_newest_ten() {
+        let open = OpenAttempt {
+            attempt: "new".into(),
+            started_at: at(0),
+            issuer_ref: IssuerRef::default(),
+            host: "h".into(),
+            user_id: "u".into(),
+            secret_name: "s".into(),
+        };
+        let abandoned = (0..12).map(|n| AbandonedAttempt { attempt: n.to_string(), since: at(100) }).collect();
+        let burnt = Record { open: Some(open), abandoned }.burnt(at(200));
+        assert_eq!(burnt.open, None);
+        assert_eq!(burnt.abandoned.len(), 10);
+        assert!(burnt.is_abandoned("new") && burnt.is_abandoned("11") && !burnt.is_abandoned("2"));
+    }
+
+    #[test]
+    fn burning_forgets_what_is_older_than_a_week() {
+        let old = AbandonedAttempt { attempt: "old".into(), since: at(0) };
+        let record = Record { open: None, abandoned: vec![old] };
+        assert!(record.burnt(at(3600)).is_abandoned("old"));
+        assert!(!record.burnt(at(8 * 24 * 3600)).is_abandoned("old"));
+    }
+}

@@ -1,0 +1,167 @@
+//! The end of an object, as far as it is a decision: design §4.5. It ends what status, the Secret that we own, and the
+//! record together with the list name. Of the spec only `deletionPolicy` is read.
+
+use std::time::Duration;
+
+use super::{
+    decide::{Decision, Holding},
+    evidence::Opened,
+    step::{Look, Plan, RemoveStep, Step, Victim},
+};
+use crate::api::{ABANDON_ANNOTATION, Reason};
+
+/// A namespace that is being deleted must not hang on a tenant that cannot be reached.
+const LONGEST_TERMINATING: Duration = Duration::from_mins(10);
+
+/// A client that must end.
+struct Doomed {
+    id: String,
+    host: String,
+    user_id: String,
+    expired: bool,
+}
+
+impl Decision<'_> {
+    pub(super) fn removal(&self) -> Plan {
+        if !self.has_finalizer() || self.o.in_flight {
+            return self.nothing();
+        }
+        if !self.o.live {
+            return self.step(Step::Look(Look::Live));
+        }
+        if let Holding::Unknown = self.holding() {
+            return self.not_ready(Reason::Deleting, "the Secret cannot be read, so what it holds cannot be revoked");
+        }
+        let doomed = self.doomed();
+        if self.may_leave() {
+            return self.remove(vec![], doomed.into_iter().map(|d| d.id).collect());
+        }
+        if let Some(plan) = self.unresolved(&doomed) {
+            return plan;
+        }
+        let mut victims = vec![];
+        let mut left_behind = vec![];
+        for client in doomed.iter().filter(|d| !d.expired) {
+            match self.marked(&client.id) {
+                None => return self.step(Step::Look(Look::Client(client.id.clone()))),
+                Some(true) => victims.push(Victim { id: client.id.clone() }),
+                // Somebody took our marker away in C1's console: not ours to delete (P4).
+                Some(false) => left_behind.push(client.id.clone()),
+            }
+        }
+        self.remove(victims, left_behind)
+    }
+
+    /// The clients that must end, each once.
+    fn doomed(&self) -> Vec<Doomed> {
+        let mut doomed: Vec<Doomed> = vec![];
+        let mut add = |d: Doomed| {
+            if doomed.iter().all(|have| have.id != d.id) {
+                doomed.push(d);
+            }
+        };
+        if !self.retain() {
+            let delivered = match self.holding() {
+                Holding::Ours(_, delivered) => Some(delivered),
+                _ => None,
+            };
+            for client in self.status.client.iter().chain(delivered.map(|d| &d.client)) {
+                add(Doomed {
+                    id: client.id.clone(),
+                    host: client.host.clone(),
+                    user_id: client.user_id.clone(),
+                    expired: self.expired(client),
+                });
+            }
+            for client in self.status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces)) {
+                add(Doomed {
+                    id: client.id.clone(),
+                    host: client.host.clone(),
+                    user_id: client.user_id.clone(),
+                    expired: false,
+                });
+            }
+        }
+        let open = match self.opened() {
+            Opened::No => None,
+            _ => self.record.open.as_ref().map(|o| &o.attempt),
+        };
+        let known = |attempt: &str| !self.retain() && self.status.client.as_ref().is_some_and(|c| c.attempt == attempt);
+        for (client, marker) in self.listed() {
+            let ours = self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
+            if ours && !(self.retain() && self.secret_names(&client.id)) {
+                let identity = self.identity();
+                add(Doomed {
+                    id: client.id.clone(),
+                    host: identity.map(|i| i.host.clone()).unwrap_or_default(),
+                    user_id: client.user_id.clone(),
+                    expired: false,
+                });
+            }
+        }
+        doomed
+    }
+
+    /// Somebody allowed to leave them, or the namespace has waited long enough.
+    fn may_leave(&self) -> bool {
+        let metadata = &self.o.object.metadata;
+        let abandon = metadata.annotations.as_ref().and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true");
+        let waited = metadata.deletion_timestamp.as_ref().is_some_and(|t| self.since(t.0) >= LONGEST_TERMINATING);
+        abandon || (self.o.namespace_terminating && waited && self.identity().is_none())
+    }
+
+    /// What must be known or reachable before anything is deleted.
+    fn unresolved(&self, doomed: &[Doomed]) -> Option<Plan> {
+        let open = self.opened();
+        let attempts = !matches!(open, Opened::No | Opened::Unsent) || !self.record.abandoned.is_empty();
+        if !attempts && doomed.iter().all(|d| d.expired) {
+            return None;
+        }
+        let Some(identity) = self.identity() else { return Some(self.blocked_by_issuer()) };
+        if let Some(other) = doomed.iter().find(|d| !d.expired && (&d.host, &d.user_id) != (&identity.host, &identity.user_id)) {
+            return Some(self.blocked(&format!(
+                "client {} was made as another C1 user than the issuer's credentials belong to now: revoke it by hand, then set the annotation {ABANDON_ANNOTATION}=true",
+                other.id
+            )));
+        }
+        match open {
+            Opened::Young(until) => {
+                let plan = self.not_ready(Reason::Deleting, "the outcome of an attempt is not known: waiting until it can be resolved");
+                return Some(Plan { wake: Some(until), ..plan });
+            }
+            Opened::NeedList => return Some(self.step(Step::Look(Look::List))),
+            Opened::Unproven => {
+                return Some(self.blocked("C1's list of clients cannot be read to its end, so it is not known whether an attempt made a client"));
+            }
+            _ => {}
+        }
+        // What was abandoned may have come to life late: the list must be newer than the wish to delete.
+        let deleted_at = self.o.object.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+        let stale = self.inventory().is_none_or(|i| Some(i.began) < deleted_at);
+        (attempts && stale).then(|| self.step(Step::Look(Look::List)))
+    }
+
+    fn blocked_by_issuer(&self) -> Plan {
+        let reference = self.o.object.issuer_ref();
+        let why = match self.o.issuer.as_ref().map(|i| &i.not_ready) {
+            None => "does not exist".to_owned(),
+            Some(Some((reason, message))) => format!("is not ready: {reason}: {message}"),
+            Some(None) => "is not ready: its tenant was not reached yet".to_owned(),
+        };
+        self.blocked(&format!("{reference} {why}; to let this object go without revoking, set the annotation {ABANDON_ANNOTATION}=true"))
+    }
+
+    fn blocked(&self, message: &str) -> Plan {
+        self.not_ready(Reason::RevocationBlocked, message)
+    }
+
+    fn remove(&self, victims: Vec<Victim>, left_behind: Vec<String>) -> Plan {
+        let secret = match self.holding() {
+            Holding::Ours(seen, _) if !self.retain() => {
+                Some((self.o.object.secret_name().to_owned(), seen.uid.clone(), seen.resource_version.clone()))
+            }
+            _ => None,
+        };
+        self.step(Step::Remove(RemoveStep { victims, secret, left_behind }))
+    }
+}

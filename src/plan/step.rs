@@ -1,0 +1,134 @@
+//! The decision: one thing to do, and what to say.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    observed::Identity,
+    record::{Record, SecretSeen},
+    wanted::Wanted,
+};
+use crate::api::{IssuedClient, IssuerRef, PersonalClientStatus, RetiringClient};
+
+/// What to do next with one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The one thing to do.
+    pub step: Step,
+    /// When to look again at the latest, should nothing happen before.
+    pub wake: Option<Timestamp>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Nothing.
+    Nothing,
+    /// Evidence is missing: get it, and ask again.
+    Look(Look),
+    /// Write this status.
+    UpdateStatus(Box<PersonalClientStatus>),
+    /// Put the finalizer back.
+    AddFinalizer,
+    /// Take over a Secret whose owner does not live any more, and whose client does.
+    Claim(Box<SecretSeen>),
+    /// Render the Secret anew from what it holds.
+    Render(Box<SecretSeen>),
+    /// Issue a client.
+    Issue(Box<IssueStep>),
+    /// Delete a client whose secret nobody has.
+    Abandon(AbandonStep),
+    /// Delete a client whose overlap is over, then strike it from status.
+    Revoke(Victim),
+    /// Strike a retiring client from status: it is not ours to delete any more.
+    Strike(String),
+    /// Delete what there is, then let the object go.
+    Remove(RemoveStep),
+}
+
+/// Missing evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// Object and Secret from the API server.
+    Live,
+    /// A list of clients that begins now.
+    List,
+    /// A client by id.
+    Client(String),
+}
+
+/// Why a new client is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// There was none.
+    First,
+    /// The Secret is missing or altered.
+    SecretLost,
+    /// The client is gone at C1.
+    Revoked,
+    /// The spec asks for something else.
+    SpecChanged,
+}
+
+/// An issue: everything that its transaction needs ([`super::issue`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct IssueStep {
+    /// Why.
+    pub need: Need,
+    /// The attempt: new, or one of ours for which nothing was sent.
+    pub attempt: String,
+    /// The record as it is to be intended.
+    pub record: Record,
+    /// What is asked of C1.
+    pub wanted: Wanted,
+    /// Display name with the marker.
+    pub display_name: String,
+    /// The issuer.
+    pub issuer_ref: IssuerRef,
+    /// As whom.
+    pub identity: Identity,
+    /// Name of the Secret.
+    pub secret_name: String,
+    /// The Secret as it was seen; `None`: there was none.
+    pub secret: Option<Box<SecretSeen>>,
+    /// The former client, which retires when the new one is recorded.
+    pub replaces: Option<IssuedClient>,
+    /// Status as it was read.
+    pub status: PersonalClientStatus,
+}
+
+/// A client that nobody can use, to be deleted ([`super::abandon`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbandonStep {
+    /// Its attempt.
+    pub attempt: String,
+    /// Its id at C1.
+    pub client_id: String,
+    /// Whether the attempt still has to be burnt.
+    pub burn: bool,
+    /// Name of the Secret that it was for.
+    pub secret_name: String,
+}
+
+/// A client to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    /// Its id at C1.
+    pub id: String,
+}
+
+/// The end of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoveStep {
+    /// Clients to delete.
+    pub victims: Vec<Victim>,
+    /// The Secret to delete: name, UID, version.
+    pub secret: Option<(String, String, String)>,
+    /// Clients that stay although they should not, for the event: somebody allowed it, or their marker is gone.
+    pub left_behind: Vec<String>,
+}
+
+impl From<&RetiringClient> for Victim {
+    fn from(client: &RetiringClient) -> Self {
+        Self { id: client.id.clone() }
+    }
+}

@@ -1,0 +1,78 @@
+//! What is asked of C1, from spec and issuer, and whether the issuer allows it.
+
+use std::time::Duration;
+
+use super::{digest, observed::IssuerView};
+use crate::api::{InvalidDuration, IssuerDefaults, IssuerRef, Lifetime, PersonalClient, PersonalClientSpec, SecretTemplate};
+
+/// 90 days, as C1 recommends: when neither the spec nor the issuer says.
+const DEFAULT_LIFETIME: Lifetime = Lifetime::After(Duration::from_hours(90 * 24));
+
+/// The request, with the issuer's defaults filled in, before roles are resolved and the marker is appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Display name, without the marker.
+    pub display_name: String,
+    /// How long the client lives.
+    pub lifetime: Lifetime,
+    /// Roles, by ids or names; empty: all rights of the user.
+    pub scoped_roles: Vec<String>,
+    /// Source networks; empty: every one.
+    pub allow_source_cidr: Vec<String>,
+}
+
+impl Wanted {
+    /// What the object asks.
+    ///
+    /// # Errors
+    /// When a duration is none; the CRD refuses it first.
+    pub fn of(object: &PersonalClient, defaults: &IssuerDefaults) -> Result<Self, InvalidDuration> {
+        let spec = &object.spec;
+        let lifetime = match spec.expires.as_ref().or(defaults.expires.as_ref()) {
+            Some(expires) => expires.get()?,
+            None => DEFAULT_LIFETIME,
+        };
+        let list = |own: &Option<Vec<String>>, default: &Option<Vec<String>>| {
+            own.as_ref().or(default.as_ref()).cloned().unwrap_or_default()
+        };
+        Ok(Self {
+            display_name: spec.display_name.clone().or_else(|| object.metadata.name.clone()).unwrap_or_default(),
+            lifetime,
+            scoped_roles: list(&spec.scoped_roles, &defaults.scoped_roles),
+            allow_source_cidr: list(&spec.allow_source_cidr, &defaults.allow_source_cidr),
+        })
+    }
+
+    /// Why the issuer does not allow it; `None`: it does.
+    #[must_use]
+    pub fn denied(&self, reference: &IssuerRef, issuer: &IssuerView, namespace: &str) -> Option<String> {
+        if !issuer.namespace_selected {
+            return Some(format!("{reference}: policy.namespaceSelector does not select namespace {namespace}"));
+        }
+        if self.scoped_roles.is_empty() && !issuer.full_permissions {
+            return Some(format!(
+                "{reference}: policy.allowed.fullPermissions is not true, so scopedRoles must name at least one role"
+            ));
+        }
+        None
+    }
+}
+
+/// Digest of what the spec asks of C1. Not of the issuer's defaults: an edited issuer re-issues nothing.
+#[must_use]
+pub fn asked(spec: &PersonalClientSpec) -> String {
+    let list = |l: &Option<Vec<String>>| l.as_ref().map(|l| l.join("\n")).unwrap_or_default();
+    digest(&[
+        spec.display_name.as_deref().unwrap_or_default(),
+        spec.expires.as_ref().map_or("", |e| e.0.as_str()),
+        &list(&spec.allow_source_cidr),
+        &list(&spec.scoped_roles),
+    ])
+}
+
+/// Digest of a template.
+#[must_use]
+pub fn template_digest(template: Option<&SecretTemplate>) -> String {
+    let text = template.and_then(|t| serde_json::to_string(t).ok()).unwrap_or_default();
+    digest(&[&text])
+}

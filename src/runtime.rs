@@ -1,0 +1,273 @@
+//! The composition root: clients, caches, controllers, the port, and the end.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client, ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{
+        Controller, controller,
+        reflector::{self, ObjectRef},
+        watcher,
+    },
+};
+use thiserror::Error;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::broadcast,
+};
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{ClientIssuer, ClusterClientIssuer, MANAGED_LABEL, PersonalClient},
+    args::RunArgs,
+    c1::Deadlines,
+    clock::SystemClock,
+    controller::{
+        Config, Context, Stores,
+        client_issuer::{self, IssuerObject},
+        context::{Filled, Filling, Memory},
+        issuers::{IssuerKey, Issuers},
+        personal_client, streams,
+    },
+    plan::digest,
+    secret::{Secrets, seen},
+    telemetry::{Events, Metrics, server},
+};
+
+/// What can keep the operator from starting.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// No way to the API server.
+    #[error("no configuration for the API server: set KUBECONFIG, or run in a cluster: {0}")]
+    Kubeconfig(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The cluster cannot be told from others.
+    #[error("namespace kube-system cannot be read, whose UID tells this cluster from others (or set --cluster-id): {0}")]
+    ClusterId(#[source] Box<kube::Error>),
+    /// The port is taken.
+    #[error("{address} cannot be listened on: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No signal handlers.
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the operator until a signal ends it.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(args: RunArgs) -> Result<(), StartError> {
+    // Before anything else, so that no signal kills a transaction.
+    let stop = stop_on_signal()?;
+    let client = client().await?;
+    let cluster = cluster(&client, &args).await?;
+    let listener =
+        server::bind(args.listen).await.map_err(|source| StartError::Listen { address: args.listen, source })?;
+    tracing::info!(cluster, version = env!("CARGO_PKG_VERSION"), listen = %listener.local_addr().map(|a| a.to_string()).unwrap_or_default(), "starting");
+
+    let (stores, writers) = caches();
+    let metrics = Arc::new(Metrics::default());
+    let (look_again, _) = broadcast::channel(16);
+    let (touched, _) = broadcast::channel(1024);
+    let context = Arc::new(Context {
+        secrets: Secrets::new(client.clone()),
+        events: Events::new(client.clone()),
+        config: config(&args, cluster),
+        clock: Arc::new(SystemClock),
+        stores: stores.clone(),
+        issuers: Issuers::default(),
+        memory: Memory::default(),
+        metrics: metrics.clone(),
+        tasks: TaskTracker::new(),
+        look_again,
+        client,
+    });
+    let served = server::Served { metrics, stores: stores.clone() };
+    let port = tokio::spawn(server::serve(listener, served, stop.child_token()));
+    let clock = tokio::spawn(watch_clock(context.clone()));
+    let ready = tokio::spawn(async move {
+        stores.filled.wait().await;
+        tracing::info!("the caches are filled");
+    });
+
+    controllers(&context, writers, &touched, &stop).await;
+
+    // A client secret that is in memory only is delivered, or its client deleted, before the process ends.
+    context.tasks.close();
+    let budget = context.config.timing.budget + Duration::from_secs(5);
+    if tokio::time::timeout(budget, context.tasks.wait()).await.is_err() {
+        tracing::error!("transactions were still under way at the end; the next start resolves them");
+    }
+    for task in [clock, ready] {
+        task.abort();
+    }
+    let _ = port.await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_on_signal() -> Result<CancellationToken, StartError> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+async fn client() -> Result<Client, StartError> {
+    let mut config = kube::Config::infer().await.map_err(|e| StartError::Kubeconfig(Box::new(e)))?;
+    // The client would repeat every request, also a write whose effect took place: its echo is a conflict, which would be
+    // taken for somebody else's write.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|e| StartError::Kubeconfig(Box::new(e)))
+}
+
+/// This cluster's name in markers: what people call it, and what tells it from others.
+async fn cluster(client: &Client, args: &RunArgs) -> Result<String, StartError> {
+    let id = match &args.cluster_id {
+        Some(id) => id.clone(),
+        None => {
+            let namespace = Api::<Namespace>::all(client.clone()).get_metadata("kube-system").await;
+            namespace.map_err(|e| StartError::ClusterId(Box::new(e)))?.uid().unwrap_or_default()
+        }
+    };
+    Ok(format!("{}-{}", args.cluster_name, &digest(&[&id])[..8]))
+}
+
+fn config(args: &RunArgs, cluster: String) -> Config {
+    Config {
+        cluster,
+        namespace: args.namespace.clone(),
+        allowed_hosts: args.allowed_host.iter().filter(|h| !h.is_empty()).cloned().collect(),
+        allowed_hosts_namespaced: args.allowed_host_namespaced,
+        timing: args.timing(),
+        deadlines: Deadlines { create: args.create_timeout, call: Duration::from_secs(30).min(args.create_timeout) },
+        inventory_interval: args.inventory_interval,
+        concurrency: args.concurrency,
+    }
+}
+
+struct Writers {
+    personal_clients: reflector::store::Writer<DeserializeGuard<PersonalClient>>,
+    issuers: reflector::store::Writer<DeserializeGuard<ClientIssuer>>,
+    cluster_issuers: reflector::store::Writer<DeserializeGuard<ClusterClientIssuer>>,
+    secrets: reflector::store::Writer<PartialObjectMeta<Secret>>,
+    namespaces: reflector::store::Writer<PartialObjectMeta<Namespace>>,
+    filling: Filling,
+}
+
+fn caches() -> (Stores, Writers) {
+    let (personal_clients, personal_clients_writer) = reflector::store();
+    let (issuers, issuers_writer) = reflector::store();
+    let (cluster_issuers, cluster_issuers_writer) = reflector::store();
+    let (secrets, secrets_writer) = reflector::store();
+    let (namespaces, namespaces_writer) = reflector::store();
+    let (filling, filled) = Filled::of(5);
+    (
+        Stores { personal_clients, issuers, cluster_issuers, secrets, namespaces, filled },
+        Writers {
+            personal_clients: personal_clients_writer,
+            issuers: issuers_writer,
+            cluster_issuers: cluster_issuers_writer,
+            secrets: secrets_writer,
+            namespaces: namespaces_writer,
+            filling,
+        },
+    )
+}
+
+/// The wall clock was set: what waits for a time is looked at again.
+async fn watch_clock(ctx: Arc<Context>) {
+    loop {
+        ctx.clock.changed().await;
+        tracing::warn!("the clock was set, or the machine slept: looking at every object again");
+        let _ = ctx.look_again.send(());
+    }
+}
+
+async fn controllers(ctx: &Arc<Context>, writers: Writers, touched: &broadcast::Sender<IssuerKey>, stop: &CancellationToken) {
+    let stores = ctx.stores.clone();
+    let client = &ctx.client;
+    let plain = watcher::Config::default;
+
+    let secrets = streams::watch(Api::all(client.clone()), plain().labels(&format!("{MANAGED_LABEL}=true")), writers.secrets, writers.filling.clone(), streams::prune_secret);
+    let namespaces = streams::watch(Api::all(client.clone()), plain(), writers.namespaces, writers.filling.clone(), streams::prune_namespace);
+    let personal_clients = streams::watch(Api::all(client.clone()), plain(), writers.personal_clients, writers.filling.clone(), streams::prune);
+    let tell = touched.clone();
+    let personal_clients = personal_clients.inspect_ok(move |object| {
+        if let Ok(object) = &object.0 {
+            // Nobody listens once the issuers' controllers have ended.
+            let _ = tell.send(IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()));
+        }
+    });
+    let all = stores.personal_clients.clone();
+    let main = Controller::for_stream(personal_clients, stores.personal_clients.clone())
+        .with_config(controller::Config::default().concurrency(ctx.config.concurrency))
+        .watches_stream(secrets, |secret| {
+            seen(&secret.metadata).delivered.map(|d| ObjectRef::new(&d.owner.name).within(&d.owner.namespace))
+        })
+        .watches_stream(namespaces, move |namespace| {
+            let name = namespace.name_any();
+            let of = all.state().into_iter().filter(|o| o.namespace().as_deref() == Some(&name));
+            of.map(|o| ObjectRef::from_obj(&*o)).collect::<Vec<_>>()
+        })
+        .reconcile_all_on(BroadcastStream::new(ctx.look_again.subscribe()).map(drop))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(personal_client::reconcile, personal_client::error_policy, ctx.clone())
+        .for_each(|_| async {})
+        .boxed();
+
+    let issuers = issuer_controller::<ClientIssuer>(ctx, (writers.issuers, stores.issuers), writers.filling.clone(), touched, stop);
+    let cluster_issuers = issuer_controller::<ClusterClientIssuer>(ctx, (writers.cluster_issuers, stores.cluster_issuers), writers.filling, touched, stop);
+    futures::join!(main, issuers, cluster_issuers);
+}
+
+fn issuer_controller<K: IssuerObject>(
+    ctx: &Arc<Context>,
+    (writer, store): (reflector::store::Writer<DeserializeGuard<K>>, reflector::Store<DeserializeGuard<K>>),
+    filling: Filling,
+    touched: &broadcast::Sender<IssuerKey>,
+    stop: &CancellationToken,
+) -> BoxFuture<'static, ()> {
+    let api: Api<DeserializeGuard<K>> = Api::all(ctx.client.clone());
+    let stream = streams::watch(api, watcher::Config::default(), writer, filling, streams::prune);
+    let known = store.clone();
+    // Only an issuer whose finalizer has to come or go cares.
+    let users = BroadcastStream::new(touched.subscribe()).filter_map(move |key| {
+        let reference = key.ok().and_then(|key| {
+            let reference = ObjectRef::<DeserializeGuard<K>>::new(&key.name);
+            let reference = match &key.namespace {
+                Some(namespace) => reference.within(namespace),
+                None => reference,
+            };
+            let issuer = known.get(&reference)?;
+            let issuer = issuer.0.as_ref().ok()?;
+            let deleting = issuer.meta().deletion_timestamp.is_some();
+            (deleting || !client_issuer::has_finalizer(issuer)).then_some(reference)
+        });
+        std::future::ready(reference)
+    });
+    Controller::for_stream(stream, store)
+        .with_config(controller::Config::default().concurrency(8))
+        .reconcile_on(users)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(client_issuer::reconcile::<K>, client_issuer::error_policy::<K>, ctx.clone())
+        .for_each(|_| async {})
+        .boxed()
+}

@@ -1,0 +1,180 @@
+//! Metrics. `docs/reference/metrics.md` explains each; a test holds the two together.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::c1::CallObserver;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    operation: &'static str,
+    /// 0: no answer.
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Category {
+    category: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    ready: &'static str,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
+    namespace: String,
+    name: String,
+}
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<Call, Counter>,
+    call_seconds: Family<Operation, Histogram>,
+    issued: Counter,
+    deleted: Counter,
+    abandoned: Counter,
+    left_behind: Counter,
+    failures: Family<Category, Counter>,
+    personal_clients: Family<State, Gauge>,
+    issuer_ready: Family<IssuerLabels, Gauge>,
+    inventory_time: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
+    orphans: Family<IssuerLabels, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("c1_operator"),
+            calls: Family::default(),
+            call_seconds: Family::new_with_constructor(seconds),
+            issued: Counter::default(),
+            deleted: Counter::default(),
+            abandoned: Counter::default(),
+            left_behind: Counter::default(),
+            failures: Family::default(),
+            personal_clients: Family::default(),
+            issuer_ready: Family::default(),
+            inventory_time: Family::default(),
+            orphans: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("c1_calls", "Calls to C1 by operation and HTTP status; 0: no answer", self.calls.clone());
+        r.register("c1_call_duration_seconds", "How long calls to C1 took", self.call_seconds.clone());
+        r.register("clients_issued", "Clients issued", self.issued.clone());
+        r.register("clients_deleted", "Clients deleted at C1", self.deleted.clone());
+        r.register("clients_abandoned", "Clients deleted because nobody had their secret", self.abandoned.clone());
+        r.register("clients_left_behind", "Clients that stayed at C1 when their object was let go", self.left_behind.clone());
+        r.register("reconcile_failures", "Reconciles that could not decide or do their step", self.failures.clone());
+        r.register("personal_clients", "PersonalClients by the status and reason of Ready", self.personal_clients.clone());
+        r.register("issuer_ready", "Whether an issuer is ready", self.issuer_ready.clone());
+        r.register("issuer_inventory_timestamp_seconds", "When C1's list was last read", self.inventory_time.clone());
+        r.register("issuer_orphaned_clients", "Live clients with this cluster's marker that belong to nobody", self.orphans.clone());
+    }
+
+    /// A client was issued.
+    pub fn client_issued(&self) {
+        self.issued.inc();
+    }
+
+    /// A client was deleted at C1.
+    pub fn client_deleted(&self) {
+        self.deleted.inc();
+    }
+
+    /// A client was deleted because nobody had its secret.
+    pub fn client_abandoned(&self) {
+        self.abandoned.inc();
+    }
+
+    /// Clients stay at C1 although they should not.
+    pub fn clients_left_behind(&self, count: usize) {
+        self.left_behind.inc_by(count as u64);
+    }
+
+    /// A reconcile failed.
+    pub fn reconcile_failed(&self, category: &'static str) {
+        self.failures.get_or_create(&Category { category }).inc();
+    }
+
+    /// An issuer was looked at.
+    pub fn issuer_looked(&self, name: &str, namespace: Option<&str>, ready: bool, now: Timestamp) {
+        let labels = labels(name, namespace);
+        self.issuer_ready.get_or_create(&labels).set(i64::from(ready));
+        if ready {
+            self.inventory_time.get_or_create(&labels).set(now.as_duration().as_secs_f64());
+        }
+    }
+
+    /// An issuer's orphans were counted.
+    pub fn orphans(&self, name: &str, namespace: Option<&str>, count: usize) {
+        self.orphans.get_or_create(&labels(name, namespace)).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The `PersonalClient`s as they stand: `(ready, reason)` of each. Counted when asked for.
+    pub fn personal_clients(&self, states: impl Iterator<Item = (bool, String)>) {
+        self.personal_clients.clear();
+        for (ready, reason) in states {
+            let ready = if ready { "true" } else { "false" };
+            self.personal_clients.get_or_create(&State { ready, reason }).inc();
+        }
+    }
+
+    /// All of them, in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn labels(name: &str, namespace: Option<&str>) -> IssuerLabels {
+    IssuerLabels { namespace: namespace.unwrap_or_default().into(), name: name.into() }
+}
+
+impl CallObserver for Metrics {
+    fn called(&self, operation: &'static str, status: u16, took: Duration) {
+        self.calls.get_or_create(&Call { operation, status }).inc();
+        self.call_seconds.get_or_create(&Operation { operation }).observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../docs/reference/metrics.md");
+        let text = Metrics::default().text();
+        let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() > 10, "{text}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "docs/reference/metrics.md does not explain {name}");
+        }
+    }
+}
