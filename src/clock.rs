@@ -15,8 +15,12 @@ pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 
-    /// Waits until this time, at most [`LONGEST_SLEEP`].
-    fn sleep_until(&self, time: Timestamp) -> Waiting<'_>;
+    /// How long until this time, at most [`LONGEST_SLEEP`]: the pause before what waits for it is looked at again. A little
+    /// late, never early, so that the time is then past.
+    fn until(&self, time: Timestamp) -> Duration {
+        let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
+        left.min(LONGEST_SLEEP) + Duration::from_millis(50)
+    }
 
     /// Waits until wall time was set: then every object is looked at again.
     fn changed(&self) -> Waiting<'_>;
@@ -35,11 +39,6 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 
-    fn sleep_until(&self, time: Timestamp) -> Waiting<'_> {
-        let pause: Duration = time.duration_since(self.now()).try_into().unwrap_or_default();
-        Box::pin(tokio::time::sleep(pause.min(LONGEST_SLEEP)))
-    }
-
     /// The wall clock was set, or the machine slept (its monotonic clock then stands still): both show as a difference.
     fn changed(&self) -> Waiting<'_> {
         Box::pin(async {
@@ -54,4 +53,55 @@ impl Clock for SystemClock {
             }
         })
     }
+}
+
+/// A clock that a test moves: the machine's, and as many seconds more (or fewer) as a file says. Not in release builds.
+#[cfg(feature = "fault-points")]
+#[derive(Debug, Clone)]
+pub struct SteppedClock {
+    file: std::path::PathBuf,
+}
+
+/// The environment variable that names the file.
+#[cfg(feature = "fault-points")]
+pub const CLOCK_FILE_VARIABLE: &str = "C1_OPERATOR_CLOCK_FILE";
+
+#[cfg(feature = "fault-points")]
+impl SteppedClock {
+    /// By this file.
+    #[must_use]
+    pub fn new(file: std::path::PathBuf) -> Self {
+        Self { file }
+    }
+
+    fn offset(&self) -> k8s_openapi::jiff::SignedDuration {
+        let seconds = std::fs::read_to_string(&self.file).ok().and_then(|text| text.trim().parse().ok());
+        k8s_openapi::jiff::SignedDuration::from_secs(seconds.unwrap_or(0))
+    }
+}
+
+#[cfg(feature = "fault-points")]
+impl Clock for SteppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + self.offset()
+    }
+
+    fn changed(&self) -> Waiting<'_> {
+        Box::pin(async {
+            let before = self.offset();
+            while self.offset() == before {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+    }
+}
+
+/// The clock to run with.
+#[must_use]
+pub fn clock() -> std::sync::Arc<dyn Clock> {
+    #[cfg(feature = "fault-points")]
+    if let Ok(file) = std::env::var(CLOCK_FILE_VARIABLE) {
+        return std::sync::Arc::new(SteppedClock::new(file.into()));
+    }
+    std::sync::Arc::new(SystemClock)
 }

@@ -25,7 +25,7 @@ use crate::{
     api::{ClientIssuer, ClusterClientIssuer, MANAGED_LABEL, PersonalClient},
     args::RunArgs,
     c1::Deadlines,
-    clock::SystemClock,
+    clock::clock,
     controller::{
         Config, Context, Stores,
         client_issuer::{self, IssuerObject},
@@ -81,7 +81,7 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
         secrets: Secrets::new(client.clone()),
         events: Events::new(client.clone()),
         config: config(&args, cluster),
-        clock: Arc::new(SystemClock),
+        clock: clock(),
         stores: stores.clone(),
         issuers: Issuers::default(),
         memory: Memory::default(),
@@ -92,7 +92,7 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
     });
     let served = server::Served { metrics, stores: stores.clone() };
     let port = tokio::spawn(server::serve(listener, served, stop.child_token()));
-    let clock = tokio::spawn(watch_clock(context.clone()));
+    let clock_watch = tokio::spawn(watch_clock(context.clone()));
     let ready = tokio::spawn(async move {
         stores.filled.wait().await;
         tracing::info!("the caches are filled");
@@ -106,7 +106,7 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
     if tokio::time::timeout(budget, context.tasks.wait()).await.is_err() {
         tracing::error!("transactions were still under way at the end; the next start resolves them");
     }
-    for task in [clock, ready] {
+    for task in [clock_watch, ready] {
         task.abort();
     }
     let _ = port.await;

@@ -107,7 +107,11 @@ impl Session {
             .connect_timeout(Duration::from_secs(5))
             .pool_idle_timeout(Duration::from_secs(30));
         if let Some(ca) = &settings.ca {
-            http = http.tls_certs_only(reqwest::Certificate::from_pem_bundle(ca).map_err(unusable)?);
+            let certificates = reqwest::Certificate::from_pem_bundle(ca).map_err(unusable)?;
+            if certificates.is_empty() {
+                return Err(ErrorKind::Credentials("caBundle: there is no certificate in it".into()));
+            }
+            http = http.tls_certs_only(certificates);
         }
         Ok(Self {
             http: http.build().map_err(unusable)?,

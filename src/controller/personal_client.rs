@@ -76,9 +76,7 @@ fn pause(ctx: &Context, uid: &str) -> Duration {
 }
 
 fn wake(ctx: &Context, decision: &Plan) -> Action {
-    let until = decision.wake.map(|time| Duration::try_from(time.duration_since(ctx.clock.now())).unwrap_or_default());
-    // A little late, never early: what waits for a time must find it past.
-    Action::requeue(until.map_or(LONGEST_SLEEP, |d| d.min(LONGEST_SLEEP) + Duration::from_millis(50)))
+    Action::requeue(decision.wake.map_or(LONGEST_SLEEP, |time| ctx.clock.until(time)))
 }
 
 /// Reads object and Secret from the API server, decides anew, and fetches evidence until there is something to do.

@@ -1,0 +1,248 @@
+//! P1: once a Secret has held a credential, an object that says Ready has a Secret that works, whatever crashes.
+//!
+//! The operator is killed (SIGKILL) at every fault point there is: before and after each of its effects. Started again, it
+//! must bring everything to where it would have been.
+
+use c1_operator::{
+    api::{DELIVERED_ANNOTATION, FINALIZER, MANAGED_LABEL, Reason},
+    fault::{EffectKind, FaultPoint},
+};
+use serde_json::json;
+use testkit::{Namespace, Options, World};
+
+use crate::{all_is_well, current, no_client_lives};
+
+/// Every point is walked by one of these tests: a new effect without one does not compile.
+fn flow(kind: EffectKind) -> Flow {
+    match kind {
+        EffectKind::Preflight | EffectKind::Intend | EffectKind::Create | EffectKind::Deliver | EffectKind::Record => Flow::FirstIssue,
+        EffectKind::DeleteClient | EffectKind::DeleteSecret | EffectKind::RemoveFinalizer => Flow::Deletion,
+        EffectKind::Burn | EffectKind::Fence => Flow::Abandon,
+        EffectKind::UpdateStatus => Flow::MissingIssuer,
+        EffectKind::AddFinalizer => Flow::FinalizerTornOff,
+        EffectKind::Claim => Flow::RestoredSecret,
+        EffectKind::Render => Flow::NewTemplate,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    FirstIssue,
+    Deletion,
+    Abandon,
+    MissingIssuer,
+    FinalizerTornOff,
+    RestoredSecret,
+    NewTemplate,
+}
+
+/// Walks the fault points of one flow: `prepare` without a fault, then the operator is started to die at the point, `trigger`
+/// leads it there, it is started again, and `check` holds the promises.
+async fn walk(flow_of_test: Flow, name: &str) {
+    let mut world = World::start(name, Options::default()).await;
+    for point in FaultPoint::all() {
+        let (FaultPoint::Before(kind) | FaultPoint::After(kind)) = point;
+        if flow(kind) != flow_of_test {
+            continue;
+        }
+        let namespace = world.namespace(&point.to_string().to_lowercase()).await;
+        prepare(&world, &namespace, flow_of_test).await;
+        world.restart_operator(Some(&point.to_string())).await;
+        trigger(&world, &namespace, flow_of_test).await;
+        assert!(world.operator.killed().await, "{point} was never reached");
+        world.c1.clear_faults().await;
+        world.restart_operator(None).await;
+        settle(&world, &namespace, flow_of_test).await;
+        if flow_of_test == Flow::Deletion {
+            namespace.gone("victim").await;
+            assert!(namespace.secret("victim").await.is_none(), "{point}: the Secret outlived its object");
+        } else {
+            all_is_well(&world, &[(&namespace, "victim")]).await;
+            namespace.delete("victim").await;
+            namespace.gone("victim").await;
+        }
+        no_client_lives(&world).await;
+    }
+    world.finish().await;
+}
+
+async fn prepare(world: &World, namespace: &Namespace, flow: Flow) {
+    if matches!(flow, Flow::FirstIssue | Flow::MissingIssuer) {
+        return;
+    }
+    let policy = if flow == Flow::RestoredSecret { "Retain" } else { "Delete" };
+    namespace.create("victim", json!({"deletionPolicy": policy})).await;
+    namespace.ready("victim").await;
+    if flow == Flow::RestoredSecret {
+        namespace.delete("victim").await;
+        namespace.gone("victim").await;
+        assert_eq!(world.c1.live().await.len(), 1, "Retain keeps the client");
+    }
+}
+
+async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
+    match flow {
+        Flow::FirstIssue => drop(namespace.create("victim", json!({})).await),
+        Flow::RestoredSecret => drop(namespace.create("victim", json!({"deletionPolicy": "Delete"})).await),
+        Flow::MissingIssuer => {
+            let issuer = json!({"kind": "ClientIssuer", "name": "late"});
+            namespace.create("victim", json!({"issuerRef": issuer})).await;
+        }
+        Flow::Deletion => namespace.delete("victim").await,
+        // The Secret exists, the new attempt's answer is lost: the attempt is burnt, the Secret fenced, the client deleted.
+        Flow::Abandon => {
+            world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "cut", "when": "after"}}])).await;
+            namespace.patch("victim", json!({"spec": {"expires": "48h"}})).await;
+        }
+        Flow::FinalizerTornOff => namespace.patch("victim", json!({"metadata": {"finalizers": null}})).await,
+        Flow::NewTemplate => {
+            let template = json!({"labels": {"team": "ci"}, "data": {"ENV": "{{ clientId }}"}});
+            namespace.patch("victim", json!({"spec": {"secretTemplate": template}})).await;
+        }
+    }
+}
+
+/// Waits for what the flow was to lead to, where Ready alone does not tell.
+async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
+    match flow {
+        Flow::MissingIssuer => {
+            namespace.reason("victim", Reason::IssuerNotFound).await;
+            world.client_issuer(namespace, "late", |_| {}).await;
+        }
+        Flow::FinalizerTornOff => {
+            namespace
+                .until("victim", "has its finalizer back", |object| {
+                    let has = object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER);
+                    if has { Ok(()) } else { Err("not yet".into()) }
+                })
+                .await;
+        }
+        Flow::NewTemplate => {
+            let before = namespace.ready("victim").await;
+            testkit::eventually("the Secret is rendered anew", std::time::Duration::from_secs(30), async || {
+                let secret = namespace.secret("victim").await.ok_or("no Secret")?;
+                let rendered = secret.get("ENV") == Some(current(&before).client_id.as_str()) && secret.label("team").is_some();
+                if rendered { Ok(()) } else { Err("not yet".to_owned()) }
+            })
+            .await;
+            let ids: Vec<_> = world.c1.live().await;
+            assert_eq!(ids.len(), 1, "a new template mints nothing");
+        }
+        Flow::Abandon => {
+            let object = namespace.ready("victim").await;
+            assert_eq!(object.status.unwrap_or_default().retiring.len(), 1, "the replaced client retires");
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_point_of_the_first_issue_nothing_is_lost() {
+    walk(Flow::FirstIssue, "p1-issue").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_point_of_the_deletion_nothing_stays() {
+    walk(Flow::Deletion, "p1-deletion").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_client_is_abandoned_the_other_one_works() {
+    walk(Flow::Abandon, "p1-abandon").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_it_says_that_the_issuer_is_missing_it_issues_later() {
+    walk_with_namespaced_issuers().await;
+}
+
+/// As [`walk`], with an operator that lets namespaced issuers name the simulator.
+async fn walk_with_namespaced_issuers() {
+    let options = Options { operator_values: json!({"allowedHostNamespaced": true}), ..Options::default() };
+    let mut world = World::start("p1-status", options).await;
+    for point in [FaultPoint::Before(EffectKind::UpdateStatus), FaultPoint::After(EffectKind::UpdateStatus)] {
+        let namespace = world.namespace(&point.to_string().to_lowercase()).await;
+        world.restart_operator(Some(&point.to_string())).await;
+        trigger(&world, &namespace, Flow::MissingIssuer).await;
+        assert!(world.operator.killed().await, "{point} was never reached");
+        world.restart_operator(None).await;
+        settle(&world, &namespace, Flow::MissingIssuer).await;
+        all_is_well(&world, &[(&namespace, "victim")]).await;
+        namespace.delete("victim").await;
+        namespace.gone("victim").await;
+        no_client_lives(&world).await;
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_finalizer_is_put_back_it_is_put_back() {
+    walk(Flow::FinalizerTornOff, "p1-finalizer").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_kept_secret_is_taken_over_it_is_taken_over() {
+    walk(Flow::RestoredSecret, "p1-claim").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_secret_is_rendered_the_credential_stays() {
+    walk(Flow::NewTemplate, "p1-render").await;
+}
+
+#[test]
+fn every_fault_point_belongs_to_a_flow_that_is_walked() {
+    let walked = [
+        Flow::FirstIssue,
+        Flow::Deletion,
+        Flow::Abandon,
+        Flow::MissingIssuer,
+        Flow::FinalizerTornOff,
+        Flow::RestoredSecret,
+        Flow::NewTemplate,
+    ];
+    for kind in EffectKind::ALL {
+        assert!(walked.contains(&flow(kind)));
+    }
+    assert_eq!(FaultPoint::all().len(), 2 * EffectKind::ALL.len());
+}
+
+/// The commit point: the Secret was written, nothing else is known. No second client is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_delivered_is_recorded_and_not_issued_again() {
+    let options = Options { fault_point: Some("after-Deliver".into()), ..Options::default() };
+    let mut world = World::start("p1-commit", options).await;
+    let namespace = world.namespace("ns").await;
+    namespace.create("client", json!({})).await;
+    assert!(world.operator.killed().await);
+    let delivered = namespace.secret("client").await.expect("the Secret was written");
+    assert!(delivered.label(MANAGED_LABEL).is_some() && delivered.annotation(DELIVERED_ANNOTATION).is_some());
+    world.restart_operator(None).await;
+    let object = namespace.ready("client").await;
+    assert_eq!(current(&object).client_id, delivered.client_id());
+    assert_eq!(world.c1.ledger().await.iter().filter(|c| !c.bootstrap).count(), 1, "only one client was ever made");
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    world.finish().await;
+}
+
+/// A shutdown while the secret is in memory only: it is delivered first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_between_create_and_delivery_delivers_first() {
+    let mut world = World::start("p1-shutdown", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    world.c1.faults(json!([{"operation": "create", "fault": {"kind": "latency", "seconds": 1.5, "when": "after"}}])).await;
+    namespace.create("client", json!({})).await;
+    testkit::eventually("the create was sent", std::time::Duration::from_secs(20), async || {
+        if world.c1.live().await.is_empty() { Err("no client yet".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    let status = world.operator.terminate().await;
+    assert!(status.success(), "{status}");
+    let secret = namespace.secret("client").await.expect("it was delivered before the process ended");
+    assert!(world.c1.login(&secret).await);
+    world.c1.clear_faults().await;
+    world.restart_operator(None).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    assert_eq!(world.c1.ledger().await.iter().filter(|c| !c.bootstrap).count(), 1);
+    world.finish().await;
+}
