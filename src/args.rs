@@ -65,7 +65,7 @@ pub struct RunArgs {
     #[arg(long, env = "C1_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// What is logged: a level, or a filter such as c1_operator=debug,kube=warn.
+    /// What is logged: a level, or a filter such as `c1_operator=debug,kube=warn`.
     #[arg(long, env = "C1_OPERATOR_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 

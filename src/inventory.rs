@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    sync::{Mutex, PoisonError},
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -24,6 +24,8 @@ pub struct Inventory {
     clients: Vec<Client>,
     by_id: HashMap<String, usize>,
     by_owner: HashMap<String, Vec<usize>>,
+    /// Deleted since by ourselves: who goes on seeing them here would go on deleting them.
+    deleted: Mutex<HashSet<String>>,
 }
 
 impl Inventory {
@@ -38,7 +40,15 @@ impl Inventory {
                 by_owner.entry(marker.owner).or_default().push(index);
             }
         }
-        Self { began, began_at, complete: listing.complete, clients: listing.clients, by_id, by_owner }
+        Self {
+            began,
+            began_at,
+            complete: listing.complete,
+            clients: listing.clients,
+            by_id,
+            by_owner,
+            deleted: Mutex::default(),
+        }
     }
 
     /// The user whose clients these are, if there are any: C1 lists only the caller's own.
@@ -54,18 +64,23 @@ impl Inventory {
         for id in ids {
             indices.extend(self.by_id.get(id).filter(|i| !indices.contains(i)).copied().as_slice());
         }
+        let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
         InventoryView {
             began: self.began,
             began_ago: self.began_at.elapsed(),
             complete: self.complete,
-            clients: indices.into_iter().map(|i| self.clients[i].clone()).collect(),
+            clients: indices
+                .into_iter()
+                .map(|i| &self.clients[i])
+                .filter(|c| !deleted.contains(&c.id))
+                .cloned()
+                .collect(),
         }
     }
 
-    /// How old it is.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.began_at.elapsed()
+    /// Leaves a client out from now on: it was deleted.
+    pub fn forget(&self, id: &str) {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
     }
 
     /// The clients with this cluster's marker that `belongs` does not claim, oldest first.
@@ -75,13 +90,6 @@ impl Inventory {
             marked.filter(|(c, m)| m.cluster() == cluster && !belongs(c, m)).map(|(c, _)| c).collect();
         orphans.sort_by_key(|c| c.created_at);
         orphans
-    }
-
-    /// What changed for objects since the list before: the owners of clients that came, went, or look different.
-    #[must_use]
-    pub fn differs(&self, before: &Self) -> bool {
-        let ids = |i: &Self| i.clients.iter().map(|c| (c.id.clone(), c.display_name.clone())).collect::<HashSet<_>>();
-        self.complete != before.complete || self.clients.len() != before.clients.len() || ids(self) != ids(before)
     }
 }
 
@@ -99,14 +107,27 @@ mod tests {
 
     #[test]
     fn a_view_holds_the_marked_and_the_named_once_each() {
-        let all = inventory(vec![client("a", "x [k8s c/ns/n 1]"), client("b", "renamed"), client("c", "y [k8s c/ns/other 2]")]);
-        let view = all.view("c/ns/n", ["a", "b", "gone"].into_iter());
-        assert_eq!(view.clients.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let all = inventory(vec![
+            client("a", "x [k8s c/ns/n 1]"),
+            client("b", "renamed"),
+            client("c", "y [k8s c/ns/other 2]"),
+        ]);
+        let ids = |all: &Inventory| {
+            let view = all.view("c/ns/n", ["a", "b", "gone"].into_iter());
+            view.clients.into_iter().map(|c| c.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&all), ["a", "b"]);
+        all.forget("a");
+        assert_eq!(ids(&all), ["b"]);
     }
 
     #[test]
     fn orphans_carry_the_marker_and_belong_to_nobody() {
-        let all = inventory(vec![client("a", "x [k8s c/ns/n 1]"), client("b", "x [k8s c/ns/n 2]"), client("d", "x [k8s other/ns/n 3]")]);
+        let all = inventory(vec![
+            client("a", "x [k8s c/ns/n 1]"),
+            client("b", "x [k8s c/ns/n 2]"),
+            client("d", "x [k8s other/ns/n 3]"),
+        ]);
         let orphans = all.orphans("c", |_, marker| marker.attempt == "1");
         assert_eq!(orphans.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["b"]);
     }

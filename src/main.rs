@@ -34,7 +34,9 @@ fn start(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Run(args) => {
             telemetry::init(&args.log_level, args.log_format)?;
-            rustls::crypto::ring::default_provider().install_default().map_err(|_| "the TLS provider was installed already")?;
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .map_err(|_| "the TLS provider was installed already")?;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             Ok(runtime.block_on(runtime::run(*args))?)
         }

@@ -45,7 +45,9 @@ pub enum StartError {
     #[error("no configuration for the API server: set KUBECONFIG, or run in a cluster: {0}")]
     Kubeconfig(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The cluster cannot be told from others.
-    #[error("namespace kube-system cannot be read, whose UID tells this cluster from others (or set --cluster-id): {0}")]
+    #[error(
+        "namespace kube-system cannot be read, whose UID tells this cluster from others (or set --cluster-id): {0}"
+    )]
     ClusterId(#[source] Box<kube::Error>),
     /// The port is taken.
     #[error("{address} cannot be listened on: {source}")]
@@ -140,12 +142,11 @@ async fn client() -> Result<Client, StartError> {
 
 /// This cluster's name in markers: what people call it, and what tells it from others.
 async fn cluster(client: &Client, args: &RunArgs) -> Result<String, StartError> {
-    let id = match &args.cluster_id {
-        Some(id) => id.clone(),
-        None => {
-            let namespace = Api::<Namespace>::all(client.clone()).get_metadata("kube-system").await;
-            namespace.map_err(|e| StartError::ClusterId(Box::new(e)))?.uid().unwrap_or_default()
-        }
+    let id = if let Some(id) = &args.cluster_id {
+        id.clone()
+    } else {
+        let namespace = Api::<Namespace>::all(client.clone()).get_metadata("kube-system").await;
+        namespace.map_err(|e| StartError::ClusterId(Box::new(e)))?.uid().unwrap_or_default()
     };
     Ok(format!("{}-{}", args.cluster_name, &digest(&[&id])[..8]))
 }
@@ -201,14 +202,37 @@ async fn watch_clock(ctx: Arc<Context>) {
     }
 }
 
-async fn controllers(ctx: &Arc<Context>, writers: Writers, touched: &broadcast::Sender<IssuerKey>, stop: &CancellationToken) {
+async fn controllers(
+    ctx: &Arc<Context>,
+    writers: Writers,
+    touched: &broadcast::Sender<IssuerKey>,
+    stop: &CancellationToken,
+) {
     let stores = ctx.stores.clone();
     let client = &ctx.client;
     let plain = watcher::Config::default;
 
-    let secrets = streams::watch(Api::all(client.clone()), plain().labels(&format!("{MANAGED_LABEL}=true")), writers.secrets, writers.filling.clone(), streams::prune_secret);
-    let namespaces = streams::watch(Api::all(client.clone()), plain(), writers.namespaces, writers.filling.clone(), streams::prune_namespace);
-    let personal_clients = streams::watch(Api::all(client.clone()), plain(), writers.personal_clients, writers.filling.clone(), streams::prune);
+    let secrets = streams::watch(
+        Api::all(client.clone()),
+        plain().labels(&format!("{MANAGED_LABEL}=true")),
+        writers.secrets,
+        writers.filling.clone(),
+        streams::prune_secret,
+    );
+    let namespaces = streams::watch(
+        Api::all(client.clone()),
+        plain(),
+        writers.namespaces,
+        writers.filling.clone(),
+        streams::prune_namespace,
+    );
+    let personal_clients = streams::watch(
+        Api::all(client.clone()),
+        plain(),
+        writers.personal_clients,
+        writers.filling.clone(),
+        streams::prune,
+    );
     let tell = touched.clone();
     let personal_clients = personal_clients.inspect_ok(move |object| {
         if let Ok(object) = &object.0 {
@@ -233,8 +257,20 @@ async fn controllers(ctx: &Arc<Context>, writers: Writers, touched: &broadcast::
         .for_each(|_| async {})
         .boxed();
 
-    let issuers = issuer_controller::<ClientIssuer>(ctx, (writers.issuers, stores.issuers), writers.filling.clone(), touched, stop);
-    let cluster_issuers = issuer_controller::<ClusterClientIssuer>(ctx, (writers.cluster_issuers, stores.cluster_issuers), writers.filling, touched, stop);
+    let issuers = issuer_controller::<ClientIssuer>(
+        ctx,
+        (writers.issuers, stores.issuers),
+        writers.filling.clone(),
+        touched,
+        stop,
+    );
+    let cluster_issuers = issuer_controller::<ClusterClientIssuer>(
+        ctx,
+        (writers.cluster_issuers, stores.cluster_issuers),
+        writers.filling,
+        touched,
+        stop,
+    );
     futures::join!(main, issuers, cluster_issuers);
 }
 

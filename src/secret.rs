@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{Request, header};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client,
     api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions},
     core::{ObjectMeta, PartialObjectMeta},
 };
-use k8s_openapi::api::core::v1::Secret;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -195,7 +195,8 @@ impl Write<'_> {
         if let Some(fence) = self.over.and_then(|s| s.fence.clone()) {
             annotations.insert(FENCE_ANNOTATION.into(), fence);
         }
-        let mut metadata = json!({"namespace": self.namespace, "name": self.name, "labels": labels, "annotations": annotations});
+        let mut metadata =
+            json!({"namespace": self.namespace, "name": self.name, "labels": labels, "annotations": annotations});
         if let Some(over) = self.over {
             metadata["uid"] = json!(over.uid);
             metadata["resourceVersion"] = json!(over.resource_version);
@@ -284,10 +285,17 @@ impl Secrets {
     ///
     /// # Errors
     /// As [`Secrets::write`].
-    pub async fn annotate(&self, namespace: &str, name: &str, over: &SecretSeen, annotations: Value) -> Result<ObjectMeta, kube::Error> {
+    pub async fn annotate(
+        &self,
+        namespace: &str,
+        name: &str,
+        over: &SecretSeen,
+        annotations: Value,
+    ) -> Result<ObjectMeta, kube::Error> {
         let patch = json!({"metadata": {"uid": over.uid, "resourceVersion": over.resource_version, "annotations": annotations}});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
-        let request = Self::request(namespace).patch(name, &params, &Patch::Merge(patch)).map_err(kube::Error::BuildRequest)?;
+        let request =
+            Self::request(namespace).patch(name, &params, &Patch::Merge(patch)).map_err(kube::Error::BuildRequest)?;
         self.metadata(request).await
     }
 
@@ -295,7 +303,13 @@ impl Secrets {
     ///
     /// # Errors
     /// As [`Secrets::write`].
-    pub async fn delete(&self, namespace: &str, name: &str, uid: &str, resource_version: &str) -> Result<(), kube::Error> {
+    pub async fn delete(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), kube::Error> {
         let preconditions = Preconditions { uid: Some(uid.into()), resource_version: Some(resource_version.into()) };
         let params = DeleteParams { preconditions: Some(preconditions), ..Default::default() };
         let mut request = Self::request(namespace).delete(name, &params).map_err(kube::Error::BuildRequest)?;
@@ -315,7 +329,10 @@ fn absent<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::IssuerRef, plan::{RenderedTemplate, SecretOwner}};
+    use crate::{
+        api::IssuerRef,
+        plan::{RenderedTemplate, SecretOwner},
+    };
 
     fn credential() -> Credential {
         Credential {
@@ -369,7 +386,10 @@ mod tests {
     #[test]
     fn renders_the_four_keys_and_the_template() {
         let data = credential().render(Some(&template("l")), &client()).unwrap();
-        assert_eq!(data.keys().map(String::as_str).collect::<Vec<_>>(), ["ENV", "clientId", "clientSecret", "serverUrl", "tokenUrl"]);
+        assert_eq!(
+            data.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["ENV", "clientId", "clientSecret", "serverUrl", "tokenUrl"]
+        );
         assert_eq!(data["ENV"].as_slice(), b"a@h/pcc=hush");
     }
 
@@ -386,7 +406,14 @@ mod tests {
             content: Content::Unread,
         };
         let data = credential().render(Some(&new), &client()).unwrap();
-        let write = Write { namespace: "ns", name: "n", template: Some(&new), delivered: &delivered(&new), data: &data, over: Some(&over) };
+        let write = Write {
+            namespace: "ns",
+            name: "n",
+            template: Some(&new),
+            delivered: &delivered(&new),
+            data: &data,
+            over: Some(&over),
+        };
         let body: Value = serde_json::from_slice(&write.body().unwrap()).unwrap();
         assert_eq!(body["metadata"]["labels"], json!({"new": "v", "theirs": "x", "iam.conductor.one/managed": "true"}));
         assert_eq!(body["metadata"]["resourceVersion"], "7");
@@ -399,7 +426,9 @@ mod tests {
         let template = template("l");
         let metadata = ObjectMeta {
             labels: Some([("l".to_owned(), "v".to_owned()), (MANAGED_LABEL.to_owned(), "true".to_owned())].into()),
-            annotations: Some([(DELIVERED_ANNOTATION.to_owned(), serde_json::to_string(&delivered(&template)).unwrap())].into()),
+            annotations: Some(
+                [(DELIVERED_ANNOTATION.to_owned(), serde_json::to_string(&delivered(&template)).unwrap())].into(),
+            ),
             ..Default::default()
         };
         let seen = seen(&metadata);

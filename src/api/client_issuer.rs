@@ -118,7 +118,7 @@ pub struct TenantSpec {
     "message": "exactly one of oauth and bearer must be set",
 }])))]
 pub struct IssuerAuth {
-    /// OAuth 2.0 client credentials: by signed assertion when the secret is one that C1 issued, else by client_secret.
+    /// OAuth 2.0 client credentials: by signed assertion when the secret is one that C1 issued, else by `client_secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth: Option<OAuth>,
     /// A ready access token.

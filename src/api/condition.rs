@@ -170,7 +170,10 @@ mod tests {
     fn every_reason_is_documented() {
         let page = include_str!("../../docs/reference/conditions.md");
         for reason in Reason::ALL {
-            assert!(page.contains(&format!("### `{reason}`")), "docs/reference/conditions.md has no section on {reason}");
+            assert!(
+                page.contains(&format!("### `{reason}`")),
+                "docs/reference/conditions.md has no section on {reason}"
+            );
         }
     }
 }

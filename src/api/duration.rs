@@ -141,7 +141,20 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "h", "30d", "1.5h", "30m1h", "-5m", " 1h", "1h ", "100000h", "99999999999999999999999h", "1h1h", "never"] {
+        for text in [
+            "",
+            "h",
+            "30d",
+            "1.5h",
+            "30m1h",
+            "-5m",
+            " 1h",
+            "1h ",
+            "100000h",
+            "99999999999999999999999h",
+            "1h1h",
+            "never",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

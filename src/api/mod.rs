@@ -9,7 +9,9 @@ pub mod duration;
 pub mod personal_client;
 pub mod secret_template;
 
-pub use client_issuer::{ClientIssuer, ClientIssuerSpec, ClusterClientIssuer, ClusterClientIssuerSpec, IssuerDefaults, IssuerStatus};
+pub use client_issuer::{
+    ClientIssuer, ClientIssuerSpec, ClusterClientIssuer, ClusterClientIssuerSpec, IssuerDefaults, IssuerStatus,
+};
 pub use condition::{ConditionType, Reason};
 pub use crd::crds;
 pub use duration::{DurationText, Expires, InvalidDuration, Lifetime};

@@ -62,7 +62,10 @@ pub struct PersonalClientSpec {
     pub scoped_roles: Option<Vec<String>>,
     /// Name of the Secret: the name of this object when absent. It cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub secret_name: Option<String>,
     /// Type, labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -48,30 +48,39 @@ fn string_map(longest: u32, rules: &serde_json::Value) -> schemars::Schema {
 }
 
 fn labels_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    string_map(63, &json!([
-        {"rule": "self.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self[k]).hasValue())",
-         "message": "keys and values must be valid Kubernetes labels"},
-        {"rule": RESERVED, "message": "label keys under kubernetes.io, k8s.io and conductor.one are reserved"},
-    ]))
+    string_map(
+        63,
+        &json!([
+            {"rule": "self.all(k, !format.qualifiedName().validate(k).hasValue() && !format.labelValue().validate(self[k]).hasValue())",
+             "message": "keys and values must be valid Kubernetes labels"},
+            {"rule": RESERVED, "message": "label keys under kubernetes.io, k8s.io and conductor.one are reserved"},
+        ]),
+    )
 }
 
 fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    string_map(4096, &json!([
-        {"rule": "self.all(k, !format.qualifiedName().validate(k).hasValue())", "message": "keys must be valid annotation keys"},
-        {"rule": RESERVED, "message": "annotation keys under kubernetes.io, k8s.io and conductor.one are reserved"},
-    ]))
+    string_map(
+        4096,
+        &json!([
+            {"rule": "self.all(k, !format.qualifiedName().validate(k).hasValue())", "message": "keys must be valid annotation keys"},
+            {"rule": RESERVED, "message": "annotation keys under kubernetes.io, k8s.io and conductor.one are reserved"},
+        ]),
+    )
 }
 
 fn data_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let known = VARIABLES.join("|");
     let rule = format!("self.all(k, self[k].matches('^([^{{]|[{{][^{{]|[{{]{{2}} *({known}) *}}}})*[{{]?$'))");
-    string_map(4096, &json!([
-        {"rule": "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$'))", "message": "keys must be valid Secret keys"},
-        {"rule": "self.all(k, !(k in ['clientId', 'clientSecret', 'tokenUrl', 'serverUrl']))",
-         "message": "clientId, clientSecret, tokenUrl and serverUrl are always written and cannot be replaced"},
-        {"rule": rule,
-         "message": format!("a template may use {{{{ name }}}} with one of: {}", VARIABLES.join(", "))},
-    ]))
+    string_map(
+        4096,
+        &json!([
+            {"rule": "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$'))", "message": "keys must be valid Secret keys"},
+            {"rule": "self.all(k, !(k in ['clientId', 'clientSecret', 'tokenUrl', 'serverUrl']))",
+             "message": "clientId, clientSecret, tokenUrl and serverUrl are always written and cannot be replaced"},
+            {"rule": rule,
+             "message": format!("a template may use {{{{ name }}}} with one of: {}", VARIABLES.join(", "))},
+        ]),
+    )
 }
 
 /// The names that a template may use.

@@ -65,7 +65,13 @@ mod tests {
 
     #[test]
     fn other_secrets_hold_no_key() {
-        for secret in ["", "plain", "secret-token:conductorone.com:v2:e30", "secret-token:conductorone.com:v1:e30", "secret-token:x:v1:!"] {
+        for secret in [
+            "",
+            "plain",
+            "secret-token:conductorone.com:v2:e30",
+            "secret-token:conductorone.com:v1:e30",
+            "secret-token:x:v1:!",
+        ] {
             assert!(signing_key(secret).is_none(), "{secret}");
         }
     }

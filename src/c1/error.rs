@@ -68,7 +68,9 @@ impl Error {
     #[must_use]
     pub fn certainty(&self) -> Certainty {
         match &self.kind {
-            ErrorKind::Connect(_) | ErrorKind::Paused | ErrorKind::Login(_) | ErrorKind::Credentials(_) => Certainty::NoEffect,
+            ErrorKind::Connect(_) | ErrorKind::Paused | ErrorKind::Login(_) | ErrorKind::Credentials(_) => {
+                Certainty::NoEffect
+            }
             ErrorKind::Status { status: 408 | 425 | 429, .. } => Certainty::Unknown,
             ErrorKind::Status { status: 400..=499, .. } => Certainty::NoEffect,
             _ => Certainty::Unknown,
@@ -85,13 +87,12 @@ impl Error {
 impl ErrorKind {
     fn reason(&self) -> Reason {
         match self {
-            Self::Credentials(_) => Reason::Unauthorized,
             // A refused login, by whatever status, is about the credentials.
             Self::Login(kind) => match kind.as_ref() {
                 Self::Status { status: 400 | 401 | 403, .. } => Reason::Unauthorized,
                 other => other.reason(),
             },
-            Self::Status { status: 401, .. } => Reason::Unauthorized,
+            Self::Credentials(_) | Self::Status { status: 401, .. } => Reason::Unauthorized,
             Self::Status { status: 429, .. } | Self::Paused => Reason::Throttled,
             Self::Status { status: 404, .. } => Reason::RoleNotFound,
             Self::Status { status: 400..=499, .. } => Reason::RequestRejected,
@@ -123,9 +124,17 @@ struct ErrorBody {
 /// The message of an error body: cut, without the request id, and nothing at all should it look like a secret.
 pub(super) fn message(body: &[u8]) -> String {
     let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
-    let text = [body.message, body.error, body.error_description].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(": ");
+    let text = [body.message, body.error, body.error_description]
+        .into_iter()
+        .filter(|t| !t.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ");
     let text = text.split(" (request-id:").next().unwrap_or_default();
-    if text.contains("secret-token:") || text.contains("eyJ") { String::new() } else { text.chars().take(200).collect() }
+    if text.contains("secret-token:") || text.contains("eyJ") {
+        String::new()
+    } else {
+        text.chars().take(200).collect()
+    }
 }
 
 #[cfg(test)]

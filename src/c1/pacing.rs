@@ -12,7 +12,7 @@ use super::error::ErrorKind;
 /// Calls under way at once. With answers after 20 ms this is some hundred calls a second.
 const CONCURRENCY: usize = 16;
 /// The longest that a call waits for its turn before it gives up, unsent.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// A tenant may ask for a longer pause; we ask again after this.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// When C1 says "fewer" and not how long.

@@ -158,7 +158,8 @@ impl Session {
     /// When no readable answer came.
     pub async fn create(&self, request: &CreateRequest) -> Result<Created, Error> {
         let body = serde_json::to_value(request).map_err(|_| self.error("create", ErrorKind::Body))?;
-        let answer: CreateAnswer = self.call("create", &Method::POST, CLIENTS, Some(&body), self.deadlines.create).await?;
+        let answer: CreateAnswer =
+            self.call("create", &Method::POST, CLIENTS, Some(&body), self.deadlines.create).await?;
         match (answer.client, answer.client_secret) {
             (Some(client), Some(secret)) if !client.id.is_empty() && !secret.expose_secret().is_empty() => {
                 Ok(Created { client, secret })
@@ -208,7 +209,8 @@ impl Session {
         };
         let search = self
             .pages("search", |token| {
-                let body = json!({"users": [{"id": user}], "pageSize": PAGE_SIZE, "pageToken": token.unwrap_or_default()});
+                let body =
+                    json!({"users": [{"id": user}], "pageSize": PAGE_SIZE, "pageToken": token.unwrap_or_default()});
                 (Method::POST, "/api/v1/search/iam/personal_clients".into(), Some(body))
             })
             .await;

@@ -182,7 +182,10 @@ mod tests {
     #[test]
     fn credentials_of_another_host_are_refused() {
         assert!(oauth("a@acme.conductor.one/pcc").check_host("acme.conductor.one").is_ok());
-        assert!(matches!(oauth("a@evil.example/pcc").check_host("acme.conductor.one"), Err(InvalidCredentials::OtherHost { .. })));
+        assert!(matches!(
+            oauth("a@evil.example/pcc").check_host("acme.conductor.one"),
+            Err(InvalidCredentials::OtherHost { .. })
+        ));
         assert!(matches!(oauth("acme").check_host("acme.conductor.one"), Err(InvalidCredentials::ClientId)));
     }
 

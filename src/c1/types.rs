@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::api::{IssuedClient, IssuerRef};
 
 /// A personal client, as C1 shows it. Never its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Client {
     /// Its id, the path parameter of the API.
@@ -34,23 +34,6 @@ pub struct Client {
     /// Networks from which it may be used; empty: all.
     #[serde(deserialize_with = "null_as_empty")]
     pub allow_source_cidr: Vec<String>,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self {
-            id: String::new(),
-            client_id: String::new(),
-            display_name: String::new(),
-            user_id: String::new(),
-            created_at: None,
-            expires_time: None,
-            last_used_at: None,
-            deleted_at: None,
-            scoped_roles: vec![],
-            allow_source_cidr: vec![],
-        }
-    }
 }
 
 impl Client {
@@ -158,7 +141,10 @@ mod tests {
             allow_source_cidr: vec![],
         };
         let json = serde_json::to_value(&request).unwrap();
-        assert_eq!(json, serde_json::json!({"displayName": "x", "expires": "2592000s", "scopedRoles": [], "allowSourceCidr": []}));
+        assert_eq!(
+            json,
+            serde_json::json!({"displayName": "x", "expires": "2592000s", "scopedRoles": [], "allowSourceCidr": []})
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The only place with side effects. Each is conditional on what was seen, has a deadline, and is sent once: after a lost
 //! answer the world is read, never the request repeated.
 
-use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
@@ -17,10 +16,13 @@ use super::{
     observe,
 };
 use crate::{
-    api::{DELIVERED_ANNOTATION, FENCE_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, Reason},
+    api::{
+        DELIVERED_ANNOTATION, FENCE_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus,
+        RECORD_ANNOTATION, Reason,
+    },
     c1::{self, Certainty, CreateRequest},
     fault::{EffectKind, FaultPoint, reach},
-    plan::{Anchor, Answer, Delivered, Effect, Flight, Guards, Next, Outcome, Record, SecretSeen, next},
+    plan::{Anchor, Answer, Delivered, Effect, Flight, Guards, Next, Outcome, Record, SecretSeen, next, status},
     secret::{Credential, Write},
 };
 
@@ -142,7 +144,11 @@ impl<'a> Pilot<'a> {
         let text = "x".repeat(40);
         let client = c1::Client { id: text.clone(), client_id: format!("{text}@{host}/pcc"), ..Default::default() };
         Delivered {
-            owner: crate::plan::SecretOwner { namespace: self.namespace(), name: self.object.name_any(), uid: text.clone() },
+            owner: crate::plan::SecretOwner {
+                namespace: self.namespace(),
+                name: self.object.name_any(),
+                uid: text.clone(),
+            },
             cluster: self.ctx.config.cluster.clone(),
             client: client.issued(&text, &self.object.issuer_ref(), host),
             asked: text.clone(),
@@ -201,7 +207,9 @@ impl<'a> Pilot<'a> {
                         self.ctx.memory.with(&uid, |known| known.unsent = unsent);
                         refused(&error)
                     }
-                    Certainty::Unknown => Answer::Unknown { reason: error.reason(), message: error.kind.for_condition() },
+                    Certainty::Unknown => {
+                        Answer::Unknown { reason: error.reason(), message: error.kind.for_condition() }
+                    }
                 }
             }
         }
@@ -223,7 +231,13 @@ impl<'a> Pilot<'a> {
         }
     }
 
-    async fn write(&self, credential: &Credential, delivered: &Delivered, over: Option<&SecretSeen>, dry_run: bool) -> Result<Anchor, Error> {
+    async fn write(
+        &self,
+        credential: &Credential,
+        delivered: &Delivered,
+        over: Option<&SecretSeen>,
+        dry_run: bool,
+    ) -> Result<Anchor, Error> {
         write_secret(self.ctx, &self.object, credential, delivered, over, dry_run).await
     }
 
@@ -248,18 +262,22 @@ impl<'a> Pilot<'a> {
     }
 
     async fn delete_client(&self, id: &str) -> Answer {
-        let session = match self.session() {
-            Ok(session) => session,
-            Err(answer) => return answer,
+        let (session, issuer) = match (self.session(), &self.issuer) {
+            (Ok(session), Some(issuer)) => (session, issuer),
+            (Err(answer), _) => return answer,
+            (_, None) => return Answer::Conflict,
         };
-        match session.delete(id).await {
+        match issuer.delete(&session, id).await {
             Ok(true) => {
                 tracing::info!(object = self.name(), client = id, "client deleted at C1");
                 self.ctx.metrics.client_deleted();
                 Answer::Done(Anchor { uid: id.into(), resource_version: String::new() })
             }
             Ok(false) => Answer::Gone,
-            Err(error) => Answer::Unknown { reason: error.reason(), message: format!("client {id} cannot be revoked: {}", error.kind.for_condition()) },
+            Err(error) => Answer::Unknown {
+                reason: error.reason(),
+                message: format!("client {id} cannot be revoked: {}", error.kind.for_condition()),
+            },
         }
     }
 
@@ -273,7 +291,8 @@ impl<'a> Pilot<'a> {
     }
 
     async fn remove_finalizer(&self, at: &Anchor) -> Answer {
-        let finalizers: Vec<&String> = self.object.metadata.finalizers.iter().flatten().filter(|f| *f != FINALIZER).collect();
+        let finalizers: Vec<&String> =
+            self.object.metadata.finalizers.iter().flatten().filter(|f| *f != FINALIZER).collect();
         self.patch_object("remove the finalizer of", at, json!({"finalizers": finalizers})).await
     }
 
@@ -339,7 +358,8 @@ pub async fn add_finalizer(ctx: &Context, object: &PersonalClient) -> Result<(),
     finalizers.push(FINALIZER.into());
     reach(FaultPoint::Before(EffectKind::AddFinalizer));
     let at = anchor(object);
-    let written = patch_metadata(ctx, object, "put the finalizer back on", &at, json!({"finalizers": finalizers})).await?;
+    let written =
+        patch_metadata(ctx, object, "put the finalizer back on", &at, json!({"finalizers": finalizers})).await?;
     ctx.memory.wrote(&at.uid, written.metadata.resource_version.as_deref());
     reach(FaultPoint::After(EffectKind::AddFinalizer));
     Ok(())
@@ -368,14 +388,18 @@ pub async fn claim(ctx: &Context, object: &PersonalClient, seen: &SecretSeen) ->
 pub async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.secret_name());
     let what = format!("PersonalClient {namespace}/{}", object.name_any());
-    let Some(read) = kubernetes("read the Secret of", &what, ctx.secrets.read(&namespace, name)).await? else { return Ok(()) };
+    let Some(read) = kubernetes("read the Secret of", &what, ctx.secrets.read(&namespace, name)).await? else {
+        return Ok(());
+    };
     let seen = crate::secret::seen(&read.metadata);
     let (Some(delivered), Some(credential)) = (&seen.delivered, read.credential()) else { return Ok(()) };
     if credential.digest() != delivered.data_digest {
         return Ok(());
     }
     let template = object.spec.secret_template.as_ref();
-    let keys = |map: Option<&std::collections::BTreeMap<String, String>>| map.into_iter().flatten().map(|(k, _)| k.clone()).collect();
+    let keys = |map: Option<&std::collections::BTreeMap<String, String>>| {
+        map.into_iter().flatten().map(|(k, _)| k.clone()).collect()
+    };
     let mut delivered = delivered.clone();
     delivered.template = crate::plan::RenderedTemplate {
         digest: crate::plan::template_digest(template),
@@ -399,10 +423,15 @@ async fn write_secret(
     let namespace = object.namespace().unwrap_or_default();
     let what = format!("PersonalClient {namespace}/{}", object.name_any());
     let template = object.spec.secret_template.as_ref();
-    let data = credential.render(template, &delivered.client).map_err(|e| Error::Secret { object: what.clone(), message: e.to_string() })?;
+    let data = credential
+        .render(template, &delivered.client)
+        .map_err(|e| Error::Secret { object: what.clone(), message: e.to_string() })?;
     let write = Write { namespace: &namespace, name: object.secret_name(), template, delivered, data: &data, over };
     let metadata = kubernetes("write the Secret of", &what, ctx.secrets.write(&write, dry_run)).await?;
-    Ok(Anchor { uid: metadata.uid.unwrap_or_default(), resource_version: metadata.resource_version.unwrap_or_default() })
+    Ok(Anchor {
+        uid: metadata.uid.unwrap_or_default(),
+        resource_version: metadata.resource_version.unwrap_or_default(),
+    })
 }
 
 fn credential(delivered: &Delivered, client_secret: SecretString) -> Credential {
@@ -471,25 +500,37 @@ fn write_answer(error: &Error, name: &str) -> Answer {
         Some(status) if status.is_conflict() || status.is_already_exists() => Answer::Conflict,
         Some(status) if status.is_not_found() => Answer::Gone,
         Some(status) if (400..500).contains(&status.code) && status.code != 429 && status.code != 408 => {
-            Answer::Refused { reason: Reason::SecretRefused, message: format!("Secret {name} cannot be written: {}", status.message) }
+            Answer::Refused {
+                reason: Reason::SecretRefused,
+                message: format!("Secret {name} cannot be written: {}", status.message),
+            }
         }
         _ => lost(error),
     }
 }
 
-/// The status after a failed attempt, written on the object as it is now. A conflict is no loss: the next attempt says it.
+/// The status after a failed attempt, written on the object as it is now; `None`: nothing new is to be said. A conflict is no
+/// loss: the next attempt says it.
 ///
 /// # Errors
 /// When the API server does not answer or refuses.
-pub async fn record_failure(ctx: &Context, object: &PersonalClient, reason: Reason, message: &str, now: Timestamp) -> Result<Option<(PersonalClient, PersonalClientStatus)>, Error> {
+pub async fn record_failure(
+    ctx: &Context,
+    object: &PersonalClient,
+    reason: Reason,
+    message: &str,
+) -> Result<Option<(PersonalClient, PersonalClientStatus)>, Error> {
     let Some(object) = observe::read_object(ctx, object).await? else { return Ok(None) };
-    if object.metadata.deletion_timestamp.is_some() {
-        let status = crate::plan::status::not_ready(&object.status_or_default(), Reason::RevocationBlocked, message, object.metadata.generation.unwrap_or_default(), now);
-        write_status(ctx, &object, &anchor(&object), &status).await?;
-        return Ok(Some((object, status)));
+    let (base, generation, now) =
+        (object.status_or_default(), object.metadata.generation.unwrap_or_default(), ctx.clock.now());
+    let status = if object.metadata.deletion_timestamp.is_some() {
+        status::not_ready(&base, Reason::RevocationBlocked, message, generation, now)
+    } else {
+        status::failed(&base, reason, message, generation, now)
+    };
+    if status == base {
+        return Ok(None);
     }
-    let base = object.status_or_default();
-    let status = crate::plan::status::failed(&base, reason, message, object.metadata.generation.unwrap_or_default(), now);
     reach(FaultPoint::Before(EffectKind::UpdateStatus));
     write_status(ctx, &object, &anchor(&object), &status).await?;
     reach(FaultPoint::After(EffectKind::UpdateStatus));

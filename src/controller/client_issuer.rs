@@ -23,13 +23,17 @@ use super::{
 };
 use crate::{
     api::{
-        ClientIssuer, ClusterClientIssuer, ConditionType, FIELD_MANAGER, FINALIZER, IssuerStatus, PersonalClient, Reason,
+        ClientIssuer, ClusterClientIssuer, ConditionType, FIELD_MANAGER, FINALIZER, IssuerStatus, PersonalClient,
+        Reason,
         client_issuer::{Orphan, TenantSpec},
         condition,
     },
     c1::{self, Auth, Client, Session, Settings},
     inventory::Inventory,
-    plan::{Marker, Record, status::{Standing, standing}},
+    plan::{
+        Marker, Record,
+        status::{Standing, standing},
+    },
     secret,
 };
 
@@ -39,7 +43,9 @@ const MOST_ORPHANS: usize = 10;
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// What both kinds of issuers have in common.
-pub trait IssuerObject: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + Sync + 'static {
+pub trait IssuerObject:
+    Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + Sync + 'static
+{
     /// The tenant.
     fn tenant(&self) -> &TenantSpec;
     /// The status as it was read.
@@ -60,7 +66,10 @@ impl IssuerObject for ClientIssuer {
     }
 }
 
-fn namespaced<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(client: kube::Client, namespace: Option<&str>) -> Api<K> {
+fn namespaced<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(
+    client: kube::Client,
+    namespace: Option<&str>,
+) -> Api<K> {
     Api::namespaced(client, namespace.unwrap_or_default())
 }
 
@@ -125,7 +134,8 @@ pub fn error_policy<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, error: &E
 
 async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users: usize) -> Result<Action, Error> {
     let issuer = ctx.issuers.entry(key);
-    let interval = object.tenant().inventory_interval.as_ref().and_then(|d| d.get().ok()).unwrap_or(ctx.config.inventory_interval);
+    let interval =
+        object.tenant().inventory_interval.as_ref().and_then(|d| d.get().ok()).unwrap_or(ctx.config.inventory_interval);
     let generation = object.meta().generation.unwrap_or_default();
     if let Some(wait) = issuer.not_due(generation, interval) {
         return Ok(Action::requeue(wait));
@@ -138,7 +148,8 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
     issuer.looked(generation, result.is_ok(), LONGEST_RETRY.min(interval));
     issuer.update(|state| state.not_ready = result.as_ref().err().cloned());
     let deleting = object.meta().deletion_timestamp.is_some();
-    let result = if deleting { Err((Reason::Deleting, format!("{users} PersonalClient(s) still need it"))) } else { result };
+    let result =
+        if deleting { Err((Reason::Deleting, format!("{users} PersonalClient(s) still need it"))) } else { result };
     ctx.metrics.issuer_looked(&key.name, key.namespace.as_deref(), result.is_ok(), ctx.clock.now());
     report(ctx, object, key, &issuer, &result).await?;
     // All that this changes for objects is decided from caches: it costs no call.
@@ -192,7 +203,9 @@ async fn credentials<K: IssuerObject>(ctx: &Context, object: &K) -> Result<Auth,
     let name = match (&auth.oauth, &auth.bearer) {
         (Some(oauth), None) => &oauth.secret_ref.name,
         (None, Some(bearer)) => &bearer.secret_ref.name,
-        _ => return Err((Reason::InvalidConfiguration, "exactly one of auth.oauth and auth.bearer must be set".into())),
+        _ => {
+            return Err((Reason::InvalidConfiguration, "exactly one of auth.oauth and auth.bearer must be set".into()));
+        }
     };
     let what = format!("Secret {namespace}/{name}");
     let missing = |text: String| (Reason::CredentialsNotFound, text);
@@ -224,10 +237,7 @@ async fn inventory(ctx: &Context, issuer: &Issuer) -> Result<(), Why> {
         let message = "the operator's clock and C1's differ by more than five minutes: nothing is issued, and nothing ends because of time, until they agree";
         return Err((Reason::ClockSkew, message.into()));
     }
-    let error = match result {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
+    let Err(error) = result else { return Ok(()) };
     let reason = match &error.kind {
         c1::ErrorKind::Status { status: 403 | 404, .. } => Reason::Unauthorized,
         _ => error.reason(),
@@ -237,7 +247,13 @@ async fn inventory(ctx: &Context, issuer: &Issuer) -> Result<(), Why> {
 }
 
 /// Writes what is to be said, if it is new.
-async fn report<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, issuer: &Issuer, result: &Result<(), Why>) -> Result<(), Error> {
+async fn report<K: IssuerObject>(
+    ctx: &Context,
+    object: &K,
+    key: &IssuerKey,
+    issuer: &Issuer,
+    result: &Result<(), Why>,
+) -> Result<(), Error> {
     let state = issuer.state();
     let now = ctx.clock.now();
     let generation = object.meta().generation.unwrap_or_default();
@@ -254,38 +270,61 @@ async fn report<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, iss
         status.orphans = orphans.into_iter().take(MOST_ORPHANS).collect();
     }
     let (ready, reason, message) = match result {
-        Ok(()) => (true, Reason::Connected, format!("connected to {}", state.identity.map(|i| i.host).unwrap_or_default())),
+        Ok(()) => {
+            (true, Reason::Connected, format!("connected to {}", state.identity.map(|i| i.host).unwrap_or_default()))
+        }
         Err((reason, message)) => (false, *reason, message.clone()),
     };
     set_conditions(&mut status, ready, reason, &message, generation, now);
     if status == before {
         return Ok(());
     }
-    let patch = merge_patch(&serde_json::to_value(&before).unwrap_or_default(), &serde_json::to_value(&status).unwrap_or_default());
+    let patch = merge_patch(
+        &serde_json::to_value(&before).unwrap_or_default(),
+        &serde_json::to_value(&status).unwrap_or_default(),
+    );
     write_status(ctx, object, patch).await?;
     tell(ctx, object, &before, &status, reason, ready, &message).await;
     Ok(())
 }
 
-fn set_conditions(status: &mut IssuerStatus, ready: bool, reason: Reason, message: &str, generation: i64, now: k8s_openapi::jiff::Timestamp) {
-    let set = |conditions: &mut Vec<_>, kind, on| condition::set(conditions, kind, on, reason, message, generation, now);
+fn set_conditions(
+    status: &mut IssuerStatus,
+    ready: bool,
+    reason: Reason,
+    message: &str,
+    generation: i64,
+    now: k8s_openapi::jiff::Timestamp,
+) {
+    let set =
+        |conditions: &mut Vec<_>, kind, on| condition::set(conditions, kind, on, reason, message, generation, now);
     set(&mut status.conditions, ConditionType::Ready, ready);
     condition::clear(&mut status.conditions, ConditionType::Reconciling);
     condition::clear(&mut status.conditions, ConditionType::Stalled);
     if !ready {
-        let kind = if standing(reason) == Standing::Stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
+        let kind =
+            if standing(reason) == Standing::Stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
         set(&mut status.conditions, kind, true);
     }
 }
 
-async fn tell<K: IssuerObject>(ctx: &Context, object: &K, before: &IssuerStatus, after: &IssuerStatus, reason: Reason, ready: bool, message: &str) {
+async fn tell<K: IssuerObject>(
+    ctx: &Context,
+    object: &K,
+    before: &IssuerStatus,
+    after: &IssuerStatus,
+    reason: Reason,
+    ready: bool,
+    message: &str,
+) {
     let reference = object.object_ref(&());
     let said = condition::find(&before.conditions, ConditionType::Ready);
     if said.is_none_or(|c| c.reason != reason.as_str() || c.message != message) {
         let kind = if ready || reason == Reason::Deleting { EventType::Normal } else { EventType::Warning };
         ctx.events.publish(reference.clone(), kind, reason, "Connect", message).await;
     }
-    let new: Vec<&str> = after.orphans.iter().filter(|o| before.orphans.iter().all(|b| b.id != o.id)).map(|o| o.id.as_str()).collect();
+    let new: Vec<&str> =
+        after.orphans.iter().filter(|o| before.orphans.iter().all(|b| b.id != o.id)).map(|o| o.id.as_str()).collect();
     if !new.is_empty() {
         let note = format!("live clients carry this cluster's marker and belong to nobody: {}", new.join(", "));
         ctx.events.publish(reference, EventType::Warning, Reason::OrphanedClients, "Inventory", &note).await;
@@ -297,26 +336,40 @@ async fn tell<K: IssuerObject>(ctx: &Context, object: &K, before: &IssuerStatus,
 fn orphans(ctx: &Context, key: &IssuerKey, inventory: &Inventory) -> Vec<Orphan> {
     let now = ctx.clock.now();
     let settled = ctx.config.timing.budget + ctx.config.timing.grace;
-    let held: HashSet<String> = ctx.stores.secrets.state().iter().flat_map(|s| {
-        let delivered = secret::seen(&s.metadata).delivered;
-        delivered.into_iter().flat_map(|d| std::iter::once(d.client.id).chain(d.replaces.into_iter().map(|r| r.id)))
-    }).collect();
+    let held: HashSet<String> = ctx
+        .stores
+        .secrets
+        .state()
+        .iter()
+        .flat_map(|s| {
+            let delivered = secret::seen(&s.metadata).delivered;
+            delivered.into_iter().flat_map(|d| std::iter::once(d.client.id).chain(d.replaces.into_iter().map(|r| r.id)))
+        })
+        .collect();
     let belongs = |client: &Client, marker: &Marker| {
         // Its record may not have reached the cache yet.
-        let young = client.created_at.is_none_or(|c| Duration::try_from(now.duration_since(c)).unwrap_or_default() < settled);
+        let young =
+            client.created_at.is_none_or(|c| Duration::try_from(now.duration_since(c)).unwrap_or_default() < settled);
         let expired = client.expires_time.is_some_and(|t| t <= now);
         let elsewhere = key.namespace.as_deref().is_some_and(|ns| marker.object().is_none_or(|(n, _)| n != ns));
         young || expired || elsewhere || held.contains(&client.id) || claimed(ctx, client, marker)
     };
     let orphans = inventory.orphans(&ctx.config.cluster, belongs);
-    orphans.into_iter().map(|c| Orphan { id: c.id.clone(), display_name: c.display_name.clone(), created_at: c.created_at.map(Time) }).collect()
+    orphans
+        .into_iter()
+        .map(|c| Orphan { id: c.id.clone(), display_name: c.display_name.clone(), created_at: c.created_at.map(Time) })
+        .collect()
 }
 
 /// Whether the object that a marker names knows of the client.
 fn claimed(ctx: &Context, client: &Client, marker: &Marker) -> bool {
     // Known only by digest: not ours to judge.
     let Some((namespace, name)) = marker.object() else { return true };
-    let Some(object) = ctx.stores.personal_clients.get(&kube::runtime::reflector::ObjectRef::new(name).within(namespace)) else { return false };
+    let Some(object) =
+        ctx.stores.personal_clients.get(&kube::runtime::reflector::ObjectRef::new(name).within(namespace))
+    else {
+        return false;
+    };
     let Ok(object) = &object.0 else { return true };
     let record = Record::of(object);
     let status = object.status.as_ref();
@@ -328,7 +381,8 @@ fn claimed(ctx: &Context, client: &Client, marker: &Marker) -> bool {
 
 /// How many objects need the issuer.
 fn users(ctx: &Context, key: &IssuerKey) -> usize {
-    let uses = |object: &PersonalClient| IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()) == *key;
+    let uses =
+        |object: &PersonalClient| IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()) == *key;
     ctx.stores.personal_clients.state().iter().filter(|o| o.0.as_ref().is_ok_and(uses)).count()
 }
 
@@ -342,7 +396,9 @@ async fn write_finalizers<K: IssuerObject>(ctx: &Context, object: &K, finalizers
     let api = K::api(ctx.client.clone(), object.namespace().as_deref());
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
     let (name, patch) = (object.name_any(), Patch::Merge(patch));
-    kubernetes("write the finalizers of", &format!("issuer {name}"), api.patch_metadata(&name, &params, &patch)).await.map(drop)
+    kubernetes("write the finalizers of", &format!("issuer {name}"), api.patch_metadata(&name, &params, &patch))
+        .await
+        .map(drop)
 }
 
 async fn write_status<K: IssuerObject>(ctx: &Context, object: &K, status: Value) -> Result<(), Error> {
@@ -351,5 +407,7 @@ async fn write_status<K: IssuerObject>(ctx: &Context, object: &K, status: Value)
     let api = K::api(ctx.client.clone(), object.namespace().as_deref());
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
     let (name, patch) = (object.name_any(), Patch::Merge(patch));
-    kubernetes("write the status of", &format!("issuer {name}"), api.patch_status(&name, &params, &patch)).await.map(drop)
+    kubernetes("write the status of", &format!("issuer {name}"), api.patch_status(&name, &params, &patch))
+        .await
+        .map(drop)
 }

@@ -203,7 +203,9 @@ mod tests {
         let memory = Memory::default();
         assert!(!memory.is_stale("u", Some("5")));
         memory.wrote("u", Some("7"));
-        assert!(memory.is_stale("u", Some("5")) && !memory.is_stale("u", Some("7")) && !memory.is_stale("u", Some("x")));
+        assert!(
+            memory.is_stale("u", Some("5")) && !memory.is_stale("u", Some("7")) && !memory.is_stale("u", Some("x"))
+        );
     }
 
     #[tokio::test(start_paused = true)]

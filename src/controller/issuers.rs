@@ -149,6 +149,18 @@ impl Issuer {
         self.state().session.is_some_and(|s| s.clock_skew() > LARGEST_SKEW)
     }
 
+    /// Deletes a client at C1, which is then not listed any more. `false`: there was none to delete.
+    ///
+    /// # Errors
+    /// When C1 did not confirm.
+    pub async fn delete(&self, session: &Session, id: &str) -> Result<bool, c1::Error> {
+        let deleted = session.delete(id).await?;
+        if let Some(inventory) = self.state().inventory {
+            inventory.forget(id);
+        }
+        Ok(deleted)
+    }
+
     /// A list that was begun no earlier than `since`: the last one, if it will do, else one read now.
     ///
     /// # Errors

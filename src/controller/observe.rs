@@ -52,7 +52,11 @@ pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
 ///
 /// # Errors
 /// When the object cannot be read. A Secret that cannot be read is [`SecretView::Unknown`].
-pub async fn live(ctx: &Context, object: &PersonalClient, reads: BTreeMap<String, ClientRead>) -> Result<Option<Observed>, Error> {
+pub async fn live(
+    ctx: &Context,
+    object: &PersonalClient,
+    reads: BTreeMap<String, ClientRead>,
+) -> Result<Option<Observed>, Error> {
     let Some(object) = read_object(ctx, object).await? else { return Ok(None) };
     let secret = read_secret(ctx, &object).await;
     Ok(Some(observed(ctx, object, secret, reads, true)))
@@ -170,9 +174,11 @@ fn issuer(
     let ids = status
         .into_iter()
         .flat_map(|s| s.client.iter().map(|c| c.id.as_str()).chain(s.retiring.iter().map(|r| r.id.as_str())))
-        .chain(delivered.into_iter().flat_map(|d| {
-            std::iter::once(d.client.id.as_str()).chain(d.replaces.iter().map(|r| r.id.as_str()))
-        }));
+        .chain(
+            delivered
+                .into_iter()
+                .flat_map(|d| std::iter::once(d.client.id.as_str()).chain(d.replaces.iter().map(|r| r.id.as_str()))),
+        );
     let owner = marker::owner(&ctx.config.cluster, &own, &object.name_any());
     let deleted = deleting.then(|| (crate::api::Reason::Deleting, "it is being deleted".to_owned()));
     Some(IssuerView {

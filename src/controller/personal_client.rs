@@ -83,11 +83,22 @@ fn wake(ctx: &Context, decision: &Plan) -> Action {
 async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, Error> {
     let mut reads = BTreeMap::new();
     for _ in 0..MOST_LOOKS {
-        let Some(observed) = observe::live(ctx, cached, reads.clone()).await? else { return Ok(Action::await_change()) };
+        let Some(observed) = observe::live(ctx, cached, reads.clone()).await? else {
+            return Ok(Action::await_change());
+        };
         let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
         match &decision.step {
             Step::Nothing => return Ok(wake(ctx, &decision)),
-            Step::Look(look) => fetch(ctx, &observed.object, look, &mut reads).await?,
+            Step::Look(look) => match fetch(ctx, &observed.object, look, &mut reads).await {
+                Err(Error::C1(error)) if observed.object.metadata.deletion_timestamp.is_some() => {
+                    let message = format!("C1 ({}): {}", error.host, error.kind.for_condition());
+                    if let Some((before, status)) = act::record_failure(ctx, cached, error.reason(), &message).await? {
+                        tell_change(ctx, &before, &status).await;
+                    }
+                    return Err(error.into());
+                }
+                fetched => fetched?,
+            },
             _ => {
                 let action = take(ctx, observed, &decision).await?;
                 return Ok(action);
@@ -97,7 +108,12 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
     Err(Error::Restless(format!("PersonalClient {}/{}", cached.namespace().unwrap_or_default(), cached.name_any())))
 }
 
-async fn fetch(ctx: &Context, object: &PersonalClient, look: &Look, reads: &mut BTreeMap<String, ClientRead>) -> Result<(), Error> {
+async fn fetch(
+    ctx: &Context,
+    object: &PersonalClient,
+    look: &Look,
+    reads: &mut BTreeMap<String, ClientRead>,
+) -> Result<(), Error> {
     let issuer = ctx.issuers.entry(&IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()));
     match look {
         // The next round reads it anyway.
@@ -185,7 +201,7 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             if !unsent {
                 ctx.memory.with(&uid, |known| known.unsent = None);
             }
-            if let Some((before, status)) = act::record_failure(ctx, object, *reason, message, ctx.clock.now()).await? {
+            if let Some((before, status)) = act::record_failure(ctx, object, *reason, message).await? {
                 tell_change(ctx, &before, &status).await;
             }
             Ok(Action::requeue(SOON))
@@ -201,7 +217,9 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             if !left_behind.is_empty() {
                 ctx.metrics.clients_left_behind(left_behind.len());
                 let note = format!("{name} is gone, and these clients stay at C1: {}", left_behind.join(", "));
-                ctx.events.publish(namespace_of(object), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note).await;
+                ctx.events
+                    .publish(namespace_of(object), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note)
+                    .await;
             } else if *revoked > 0 {
                 let note = format!("{revoked} client(s) revoked at C1");
                 ctx.events.publish(object.object_ref(&()), EventType::Normal, Reason::Deleting, "Revoke", &note).await;
@@ -233,7 +251,8 @@ async fn update_status(ctx: &Context, object: &PersonalClient, wanted: &Personal
 async fn tell_change(ctx: &Context, before: &PersonalClient, status: &PersonalClientStatus) {
     let old = before.status_or_default();
     let said = |s: &PersonalClientStatus| {
-        crate::api::condition::find(&s.conditions, crate::api::ConditionType::Ready).map(|c| (c.reason.clone(), c.message.clone()))
+        crate::api::condition::find(&s.conditions, crate::api::ConditionType::Ready)
+            .map(|c| (c.reason.clone(), c.message.clone()))
     };
     if said(&old) != said(status) {
         tell(ctx, before, status).await;
@@ -242,7 +261,9 @@ async fn tell_change(ctx: &Context, before: &PersonalClient, status: &PersonalCl
 
 /// An event with what `Ready` says.
 async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientStatus) {
-    let Some(condition) = crate::api::condition::find(&status.conditions, crate::api::ConditionType::Ready) else { return };
+    let Some(condition) = crate::api::condition::find(&status.conditions, crate::api::ConditionType::Ready) else {
+        return;
+    };
     let reason = Reason::ALL.iter().find(|r| r.as_str() == condition.reason).copied().unwrap_or(Reason::Issuing);
     let calm = status::is_ready(status) || matches!(reason, Reason::Issuing | Reason::Deleting);
     let kind = if calm { EventType::Normal } else { EventType::Warning };
@@ -256,9 +277,10 @@ async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientSta
 /// Deletes a client whose overlap is over, then strikes it from status.
 async fn revoke(ctx: &Context, object: &PersonalClient, victim: &Victim) -> Result<(), Error> {
     let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
-    let Some(session) = ctx.issuers.get(&key).and_then(|i| i.state().session) else { return Ok(()) };
+    let Some(issuer) = ctx.issuers.get(&key) else { return Ok(()) };
+    let Some(session) = issuer.state().session else { return Ok(()) };
     reach(FaultPoint::Before(EffectKind::DeleteClient));
-    if session.delete(&victim.id).await? {
+    if issuer.delete(&session, &victim.id).await? {
         ctx.metrics.client_deleted();
     }
     reach(FaultPoint::After(EffectKind::DeleteClient));
@@ -270,8 +292,12 @@ async fn strike(ctx: &Context, object: &PersonalClient, id: &str, revoked: bool)
     status.retiring.retain(|r| r.id != id);
     update_status(ctx, object, &status).await?;
     if !revoked {
-        let note = format!("client {id} does not carry the operator's marker any more, so it was not revoked: revoke it by hand");
-        ctx.events.publish(object.object_ref(&()), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note).await;
+        let note = format!(
+            "client {id} does not carry the operator's marker any more, so it was not revoked: revoke it by hand"
+        );
+        ctx.events
+            .publish(object.object_ref(&()), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note)
+            .await;
     }
     Ok(())
 }

@@ -83,7 +83,13 @@ mod tests {
         assert_eq!(host(Some("acme.c1eu.ai"), None).as_deref(), Some("acme.c1eu.ai"));
         assert_eq!(host(None, Some("https://LocalHost:8443/")).as_deref(), Some("localhost:8443"));
         assert_eq!(host(None, Some("https://acme.conductor.one:443")).as_deref(), Some("acme.conductor.one"));
-        for bad in ["http://a.conductor.one", "https://user@a.conductor.one", "https://a.conductor.one/x", "https://a?b", "nonsense"] {
+        for bad in [
+            "http://a.conductor.one",
+            "https://user@a.conductor.one",
+            "https://a.conductor.one/x",
+            "https://a?b",
+            "nonsense",
+        ] {
             assert_eq!(host(None, Some(bad)), None, "{bad}");
         }
     }
@@ -94,7 +100,14 @@ mod tests {
         for good in ["acme.conductor.one", "acme.c1eu.ai"] {
             assert!(allowed(good, true, &config), "{good}");
         }
-        for bad in ["evil.example", "conductor.one.evil.example", "evilconductor.one", ".conductor.one", "169.254.169.254", "acme.conductor.one:444"] {
+        for bad in [
+            "evil.example",
+            "conductor.one.evil.example",
+            "evilconductor.one",
+            ".conductor.one",
+            "169.254.169.254",
+            "acme.conductor.one:444",
+        ] {
             assert!(!allowed(bad, false, &config), "{bad}");
         }
         assert!(allowed("localhost:8443", false, &config) && !allowed("localhost:8443", true, &config));

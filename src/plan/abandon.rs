@@ -37,7 +37,11 @@ impl Abandon {
     #[must_use]
     pub fn start(step: AbandonStep, because: Option<(Reason, String)>) -> Next {
         let abandon = Box::new(Self { step, because, state: State::ReadObject });
-        if abandon.step.burn { abandon.go(State::ReadObject, Effect::ReadObject) } else { abandon.go(State::ReadSecret, Effect::ReadSecret) }
+        if abandon.step.burn {
+            abandon.go(State::ReadObject, Effect::ReadObject)
+        } else {
+            abandon.go(State::ReadSecret, Effect::ReadSecret)
+        }
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -107,9 +111,10 @@ impl Abandon {
             Answer::Secret(SecretView::Present(secret)) => match &secret.delivered {
                 // The Secret's word is final: somebody delivered it.
                 Some(d) if d.client.id == self.step.client_id => self.land(false),
-                Some(d) if guards.fence
-                    && d.client.attempt != self.step.attempt
-                    && secret.fence.as_deref() != Some(&self.step.attempt) =>
+                Some(d)
+                    if guards.fence
+                        && d.client.attempt != self.step.attempt
+                        && secret.fence.as_deref() != Some(&self.step.attempt) =>
                 {
                     let attempt = self.step.attempt.clone();
                     self.go(State::Fence, Effect::Fence { over: secret, attempt })
@@ -134,7 +139,7 @@ impl Abandon {
         self.go(State::DeleteClient, effect)
     }
 
-    fn deleted(self: Box<Self>, answer: &Answer) -> Next {
+    fn deleted(self, answer: &Answer) -> Next {
         match answer {
             Answer::Done(_) | Answer::Gone => self.land(true),
             // By the record the next look knows that it must go.
@@ -142,7 +147,7 @@ impl Abandon {
         }
     }
 
-    fn land(self: Box<Self>, deleted: bool) -> Next {
+    fn land(self, deleted: bool) -> Next {
         landed(match self.because {
             Some((reason, message)) => Outcome::Failed { reason, message, unsent: false },
             None if deleted => Outcome::Abandoned { id: self.step.client_id },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
-    digest,
+    Marker, digest,
     evidence::{Opened, Presence},
     guards::Guards,
     marker,
@@ -14,7 +14,6 @@ use super::{
     status,
     step::{AbandonStep, IssueStep, Look, Need, Plan, Step, Victim},
     wanted::{Wanted, asked, template_digest},
-    Marker,
 };
 use crate::{
     api::{DeletionPolicy, FINALIZER, IssuedClient, PersonalClientStatus, Reason},
@@ -85,7 +84,8 @@ impl<'a> Decision<'a> {
 
     /// Row 3: `kubectl replace` took the finalizer away, while there is a client to answer for.
     fn finalizer_torn_off(&self) -> Option<Plan> {
-        let client = self.status.client.is_some() || matches!(self.holding(), Holding::Ours(..)) || self.record.open.is_some();
+        let client =
+            self.status.client.is_some() || matches!(self.holding(), Holding::Ours(..)) || self.record.open.is_some();
         (client && !self.has_finalizer()).then(|| self.step(Step::AddFinalizer))
     }
 
@@ -104,7 +104,9 @@ impl<'a> Decision<'a> {
         match self.presence(client) {
             Presence::Gone | Presence::MarkerLost => None,
             Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
-            Presence::Live | Presence::Unproven => Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered))))),
+            Presence::Live | Presence::Unproven => {
+                Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered)))))
+            }
         }
     }
 
@@ -186,7 +188,8 @@ impl<'a> Decision<'a> {
         };
         if let Some(reason) = lost(need)
             && self.guards.say_lost_first
-            && status::ready_reason(&self.status).is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str())
+            && status::ready_reason(&self.status)
+                .is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str())
         {
             // First the truth: the credential that status names does not work.
             return Some(self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))));
@@ -209,7 +212,10 @@ impl<'a> Decision<'a> {
     fn steady(&self) -> Plan {
         let Some(client) = &self.status.client else { return self.nothing() };
         if self.expired(client) {
-            return self.not_ready(Reason::Expired, "the credential is past its lifetime: change spec.expires to issue a new one");
+            return self.not_ready(
+                Reason::Expired,
+                "the credential is past its lifetime: change spec.expires to issue a new one",
+            );
         }
         let mut base = self.status.clone();
         if let Holding::Ours(seen, _) = self.holding()
@@ -218,7 +224,8 @@ impl<'a> Decision<'a> {
             base.secret_resource_version = Some(seen.resource_version.clone());
         }
         let wanted = status::ready(&base, self.o.object.secret_name(), self.generation(), self.now);
-        let wake = client.expires_time.iter().map(|t| t.0).chain(self.status.retiring.iter().map(|r| r.revoke_time.0)).min();
+        let wake =
+            client.expires_time.iter().map(|t| t.0).chain(self.status.retiring.iter().map(|r| r.revoke_time.0)).min();
         let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
         Plan { step, wake }
     }
@@ -234,12 +241,16 @@ impl<'a> Decision<'a> {
             Holding::Unknown => return None,
             Holding::Absent => return need(Need::SecretLost, format!("Secret {name} is missing")),
             Holding::Foreign => return need(Need::SecretLost, format!("Secret {name} is not the operator's any more")),
-            Holding::Left(..) => return need(Need::SecretLost, format!("Secret {name} is of an earlier object of this name")),
+            Holding::Left(..) => {
+                return need(Need::SecretLost, format!("Secret {name} is of an earlier object of this name"));
+            }
             Holding::Ours(seen, delivered) => match seen.content {
                 Content::Unread if self.status.secret_resource_version.as_ref() != Some(&seen.resource_version) => {
                     return Some(Err(Look::Live));
                 }
-                Content::Altered => return need(Need::SecretLost, format!("the credential in Secret {name} was altered")),
+                Content::Altered => {
+                    return need(Need::SecretLost, format!("the credential in Secret {name} was altered"));
+                }
                 _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
                     return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
                 }
@@ -275,7 +286,9 @@ impl<'a> Decision<'a> {
         }
         if matches!(self.holding(), Holding::Foreign) {
             let name = self.o.object.secret_name();
-            let message = format!("Secret {name} exists and was not made by the operator for this object: delete or rename it, or choose another secretName");
+            let message = format!(
+                "Secret {name} exists and was not made by the operator for this object: delete or rename it, or choose another secretName"
+            );
             return Ok(self.not_ready(Reason::SecretConflict, &message));
         }
         if let Some(until) = self.backoff(need) {
@@ -294,7 +307,9 @@ impl<'a> Decision<'a> {
         };
         let (reason, message) = match &issuer.not_ready {
             Some((reason, message)) => (reason.as_str(), message.as_str()),
-            None if issuer.identity.is_none() || issuer.inventory.is_none() => ("Connecting", "its tenant was not reached yet"),
+            None if issuer.identity.is_none() || issuer.inventory.is_none() => {
+                ("Connecting", "its tenant was not reached yet")
+            }
             None => return None,
         };
         Some(self.not_ready(Reason::IssuerNotReady, &format!("{reference} is not ready: {reason}: {message}")))
@@ -313,9 +328,8 @@ impl<'a> Decision<'a> {
         let mut record = match self.opened() {
             // Its secret was used by somebody (a backup was restored): not ours to delete, so it leaves the record.
             Opened::Used(_) => Record { open: None, abandoned: self.record.abandoned.clone() },
-            // No client of it exists, and none will.
-            Opened::Unsent => Record { open: None, ..self.record.clone() },
-            Opened::No => Record { open: None, ..self.record.clone() },
+            // It needs no end: no client of it exists, or one that status or Secret names.
+            Opened::Unsent | Opened::No => Record { open: None, ..self.record.clone() },
             _ => self.record.burnt(self.now),
         };
         record.open = Some(OpenAttempt {
@@ -375,8 +389,7 @@ impl<'a> Decision<'a> {
         status::failed(&base, reason, why, self.generation(), self.now)
     }
 
-    /// Until when the next attempt waits: a minute (or five seconds, when C1 or the API server only was not there), doubling
-    /// to an hour. A new spec does not wait; nor does the first loss in a day.
+    /// Until when the next attempt waits: a minute (or five seconds, where it may come right by itself), doubling to an hour. A new spec does not wait; nor does the first loss in a day.
     fn backoff(&self, need: Need) -> Option<Timestamp> {
         let failures = u32::try_from(self.status.failed_issuance_attempts?).unwrap_or(0);
         let last = self.status.last_failure_time.as_ref()?.0;
@@ -386,8 +399,11 @@ impl<'a> Decision<'a> {
         let reason = status::ready_reason(&self.status).unwrap_or_default();
         let is = |r: Reason| reason == r.as_str();
         let doublings = if lost(need).is_some_and(is) { failures.checked_sub(2)? } else { failures.checked_sub(1)? };
-        let transient = is(Reason::Unreachable) || is(Reason::Throttled);
-        let base = if transient { Duration::from_secs(5) } else { Duration::from_mins(1) };
+        // What a person has to change, or has done, is not tried often; all else may be over soon.
+        let slow = Reason::ALL.iter().any(|r| is(*r) && status::standing(*r) == status::Standing::Stalled)
+            || is(Reason::SecretRefused)
+            || lost(need).is_some();
+        let base = if slow { Duration::from_mins(1) } else { Duration::from_secs(5) };
         let pause = base.saturating_mul(1 << doublings.min(12)).min(BACKOFF_LONGEST);
         let until = last + spread(pause, self.o.object.metadata.uid.as_deref().unwrap_or_default());
         (until > self.now).then_some(until)
@@ -403,7 +419,8 @@ impl<'a> Decision<'a> {
         };
         let Some(delivered) = &seen.delivered else { return Holding::Foreign };
         let (metadata, owner) = (&self.o.object.metadata, &delivered.owner);
-        let same_name = metadata.namespace.as_ref() == Some(&owner.namespace) && metadata.name.as_ref() == Some(&owner.name);
+        let same_name =
+            metadata.namespace.as_ref() == Some(&owner.namespace) && metadata.name.as_ref() == Some(&owner.name);
         if !same_name || delivered.cluster != self.o.cluster {
             Holding::Foreign
         } else if metadata.uid.as_ref() == Some(&owner.uid) {
@@ -482,7 +499,10 @@ impl<'a> Decision<'a> {
         if status::ready_reason(&self.status).is_some() && self.status.observed_generation == self.generation() {
             return Plan { step: Step::Nothing, wake };
         }
-        let plan = self.not_ready(Reason::Issuing, "the outcome of an earlier attempt is not known: waiting until it can be resolved");
+        let plan = self.not_ready(
+            Reason::Issuing,
+            "the outcome of an earlier attempt is not known: waiting until it can be resolved",
+        );
         Plan { wake, ..plan }
     }
 }

@@ -106,9 +106,10 @@ impl<'a> Decision<'a> {
         let Some(identity) = self.identity() else { return Presence::Unproven };
         let same_user = (&client.host, &client.user_id) == (&identity.host, &identity.user_id);
         let settle = self.o.timing.settle;
-        let old = client.created_at.as_ref().is_some_and(|created| {
-            self.since(created.0) >= settle && inventory.began >= created.0 + settle / 5
-        });
+        let old = client
+            .created_at
+            .as_ref()
+            .is_some_and(|created| self.since(created.0) >= settle && inventory.began >= created.0 + settle / 5);
         if !same_user || !old {
             return Presence::Unproven;
         }
@@ -153,7 +154,10 @@ impl<'a> Decision<'a> {
             return Opened::NeedList;
         }
         let same_user = self.identity().is_some_and(|i| (&i.host, &i.user_id) == (&open.host, &open.user_id));
-        if (inventory.complete && same_user) || !self.guards.list_after_old || self.record.abandoned.len() < MOST_UNPROVEN {
+        if (inventory.complete && same_user)
+            || !self.guards.list_after_old
+            || self.record.abandoned.len() < MOST_UNPROVEN
+        {
             Opened::Nothing
         } else {
             Opened::Unproven

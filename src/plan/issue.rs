@@ -30,21 +30,47 @@ pub struct Issue {
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Preflight,
-    Intend { roles: Vec<String> },
-    Create { at: Anchor },
+    Intend {
+        roles: Vec<String>,
+    },
+    Create {
+        at: Anchor,
+    },
     /// The answer did not hold the display name as sent: the client goes at once.
-    Discard { id: String },
-    Deliver { at: Anchor, client: Box<IssuedClient> },
+    Discard {
+        id: String,
+    },
+    Deliver {
+        at: Anchor,
+        client: Box<IssuedClient>,
+    },
     /// The answer to the delivery was a conflict, or lost: what does the Secret hold?
-    ReadBack { at: Anchor, client: Box<IssuedClient> },
+    ReadBack {
+        at: Anchor,
+        client: Box<IssuedClient>,
+    },
     /// It does not hold ours: is the attempt still ours to deliver?
-    ReadObject { at: Anchor, client: Box<IssuedClient>, secret: Option<Box<SecretSeen>> },
-    Record { secret: Anchor, client: Box<IssuedClient> },
+    ReadObject {
+        at: Anchor,
+        client: Box<IssuedClient>,
+        secret: Option<Box<SecretSeen>>,
+    },
+    Record {
+        secret: Anchor,
+        client: Box<IssuedClient>,
+    },
     /// The answer to the record was a conflict, or lost: is the object still there?
-    Confirm { secret: Anchor, client: Box<IssuedClient> },
+    Confirm {
+        secret: Anchor,
+        client: Box<IssuedClient>,
+    },
     /// The object is gone: the maker answers for its client.
-    DeleteSecret { client: Box<IssuedClient> },
-    DeleteClient { id: String },
+    DeleteSecret {
+        client: Box<IssuedClient>,
+    },
+    DeleteClient {
+        id: String,
+    },
 }
 
 impl Issue {
@@ -69,7 +95,7 @@ impl Issue {
             State::Deliver { at, client } => self.delivered(at, client, answer, now, guards),
             State::ReadBack { at, client } => self.read_back(at, client, answer, now),
             State::ReadObject { at, client, secret } => self.still_ours(at, client, secret, answer, now),
-            State::Record { secret, client } => self.recorded(secret, client, answer, now),
+            State::Record { secret, client } => self.recorded(secret, client, &answer, now),
             State::Confirm { secret, client } => self.confirmed(secret, client, &answer),
             State::DeleteSecret { client } => {
                 let id = client.id.clone();
@@ -128,7 +154,8 @@ impl Issue {
             }
             Answer::Created(client) => {
                 let client = Box::new(self.issued(*client));
-                self.deliver(at, client, now, None)
+                let over = self.step.secret.clone();
+                self.deliver(at, client, now, over)
             }
             Answer::Refused { reason, message } => landed(Outcome::Failed { reason, message, unsent: true }),
             Answer::Unknown { reason, message } => landed(Outcome::Failed { reason, message, unsent: false }),
@@ -143,10 +170,13 @@ impl Issue {
             let effect = Effect::DeleteClient { id: id.clone() };
             return self.go(State::Discard { id }, effect);
         }
-        let rest = if deleted { String::new() } else { format!("; client {id} could not be deleted: delete it by hand") };
+        let rest =
+            if deleted { String::new() } else { format!("; client {id} could not be deleted: delete it by hand") };
         landed(Outcome::Failed {
             reason: Reason::MarkerTruncated,
-            message: format!("C1 did not keep the display name as sent, so its clients could not be recognised: use a shorter displayName{rest}"),
+            message: format!(
+                "C1 did not keep the display name as sent, so its clients could not be recognised: use a shorter displayName{rest}"
+            ),
             unsent: deleted,
         })
     }
@@ -156,9 +186,8 @@ impl Issue {
         at: Anchor,
         client: Box<IssuedClient>,
         now: Timestamp,
-        found: Option<Option<Box<SecretSeen>>>,
+        over: Option<Box<SecretSeen>>,
     ) -> Next {
-        let over = found.unwrap_or_else(|| self.step.secret.clone());
         let effect = Effect::Deliver { delivered: Box::new(self.describe(&client, now)), over };
         self.go(State::Deliver { at, client }, effect)
     }
@@ -216,7 +245,7 @@ impl Issue {
                 let seen = self.step.secret.as_ref().and_then(|s| s.delivered.as_ref());
                 let same = secret.as_ref().is_none_or(|s| self.step.secret.is_some() && s.delivered.as_ref() == seen);
                 if open && same && object.metadata.deletion_timestamp.is_none() {
-                    self.deliver(at, client, now, Some(secret))
+                    self.deliver(at, client, now, secret)
                 } else {
                     self.somebody_elses(&client)
                 }
@@ -232,7 +261,12 @@ impl Issue {
         self.go(State::Record { secret, client }, Effect::Record { at: at.clone(), status: Box::new(status) })
     }
 
-    fn recorded_status(&self, client: &IssuedClient, secret: &Anchor, now: Timestamp) -> crate::api::PersonalClientStatus {
+    fn recorded_status(
+        &self,
+        client: &IssuedClient,
+        secret: &Anchor,
+        now: Timestamp,
+    ) -> crate::api::PersonalClientStatus {
         let retire = self.step.replaces.as_ref().map(|c| status::retiring(c, now, self.timing.overlap));
         let mut status =
             status::record(&self.step.status, client, &self.step.secret_name, &secret.resource_version, retire);
@@ -245,7 +279,7 @@ impl Issue {
         status::ready(&status, &self.step.secret_name, generation, now)
     }
 
-    fn recorded(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: Answer, now: Timestamp) -> Next {
+    fn recorded(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer, now: Timestamp) -> Next {
         match answer {
             Answer::Done(_) => {
                 let status = Box::new(self.recorded_status(&client, &secret, now));
@@ -270,7 +304,11 @@ impl Issue {
 
     fn somebody_elses(&self, client: &IssuedClient) -> Next {
         let name = &self.step.secret_name;
-        self.abandon(client, Reason::SecretConflict, format!("Secret {name} was changed by somebody else while it was being written"))
+        self.abandon(
+            client,
+            Reason::SecretConflict,
+            format!("Secret {name} was changed by somebody else while it was being written"),
+        )
     }
 
     fn out_of_time(&self, client: &IssuedClient) -> Next {
@@ -299,7 +337,7 @@ impl Issue {
             map.map(|m| m.keys().cloned().collect()).unwrap_or_default()
         };
         let replaced = self.step.replaces.iter().map(|c| status::retiring(c, now, self.timing.overlap));
-        let replaces: Vec<RetiringClient> = self.step.status.retiring.iter().cloned().chain(replaced).collect();
+        let owed: Vec<RetiringClient> = self.step.status.retiring.iter().cloned().chain(replaced).collect();
         Delivered {
             owner: SecretOwner {
                 namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -315,7 +353,7 @@ impl Issue {
                 labels: keys(template.and_then(|t| t.labels.as_ref())),
                 annotations: keys(template.and_then(|t| t.annotations.as_ref())),
             },
-            replaces,
+            replaces: owed,
         }
     }
 }

@@ -17,6 +17,8 @@ pub mod observed;
 mod record;
 mod removal;
 mod remove;
+#[cfg(test)]
+mod scenarios;
 pub mod status;
 mod step;
 mod wanted;

@@ -88,7 +88,8 @@ impl Decision<'_> {
         };
         let known = |attempt: &str| !self.retain() && self.status.client.as_ref().is_some_and(|c| c.attempt == attempt);
         for (client, marker) in self.listed() {
-            let ours = self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
+            let ours =
+                self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
             if ours && !(self.retain() && self.secret_names(&client.id)) {
                 let identity = self.identity();
                 add(Doomed {
@@ -105,7 +106,8 @@ impl Decision<'_> {
     /// Somebody allowed to leave them, or the namespace has waited long enough.
     fn may_leave(&self) -> bool {
         let metadata = &self.o.object.metadata;
-        let abandon = metadata.annotations.as_ref().and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true");
+        let abandon =
+            metadata.annotations.as_ref().and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true");
         let waited = metadata.deletion_timestamp.as_ref().is_some_and(|t| self.since(t.0) >= LONGEST_TERMINATING);
         abandon || (self.o.namespace_terminating && waited && self.identity().is_none())
     }
@@ -118,7 +120,9 @@ impl Decision<'_> {
             return None;
         }
         let Some(identity) = self.identity() else { return Some(self.blocked_by_issuer()) };
-        if let Some(other) = doomed.iter().find(|d| !d.expired && (&d.host, &d.user_id) != (&identity.host, &identity.user_id)) {
+        if let Some(other) =
+            doomed.iter().find(|d| !d.expired && (&d.host, &d.user_id) != (&identity.host, &identity.user_id))
+        {
             return Some(self.blocked(&format!(
                 "client {} was made as another C1 user than the issuer's credentials belong to now: revoke it by hand, then set the annotation {ABANDON_ANNOTATION}=true",
                 other.id
@@ -126,7 +130,10 @@ impl Decision<'_> {
         }
         match open {
             Opened::Young(until) => {
-                let plan = self.not_ready(Reason::Deleting, "the outcome of an attempt is not known: waiting until it can be resolved");
+                let plan = self.not_ready(
+                    Reason::Deleting,
+                    "the outcome of an attempt is not known: waiting until it can be resolved",
+                );
                 return Some(Plan { wake: Some(until), ..plan });
             }
             Opened::NeedList => return Some(self.step(Step::Look(Look::List))),
@@ -148,7 +155,9 @@ impl Decision<'_> {
             Some(Some((reason, message))) => format!("is not ready: {reason}: {message}"),
             Some(None) => "is not ready: its tenant was not reached yet".to_owned(),
         };
-        self.blocked(&format!("{reference} {why}; to let this object go without revoking, set the annotation {ABANDON_ANNOTATION}=true"))
+        self.blocked(&format!(
+            "{reference} {why}; to let this object go without revoking, set the annotation {ABANDON_ANNOTATION}=true"
+        ))
     }
 
     fn blocked(&self, message: &str) -> Plan {

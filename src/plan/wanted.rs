@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{digest, observed::IssuerView};
-use crate::api::{InvalidDuration, IssuerDefaults, IssuerRef, Lifetime, PersonalClient, PersonalClientSpec, SecretTemplate};
+use crate::api::{
+    InvalidDuration, IssuerDefaults, IssuerRef, Lifetime, PersonalClient, PersonalClientSpec, SecretTemplate,
+};
 
 /// 90 days, as C1 recommends: when neither the spec nor the issuer says.
 const DEFAULT_LIFETIME: Lifetime = Lifetime::After(Duration::from_hours(90 * 24));

@@ -6,7 +6,10 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
-use crate::{api::{FIELD_MANAGER, Reason}, controller::error::API_DEADLINE};
+use crate::{
+    api::{FIELD_MANAGER, Reason},
+    controller::error::API_DEADLINE,
+};
 
 /// The API cuts longer notes.
 const LONGEST_NOTE: usize = 1024;
@@ -28,7 +31,8 @@ impl Events {
     /// Publishes one. Failing is logged.
     pub async fn publish(&self, object: ObjectReference, kind: EventType, reason: Reason, action: &str, note: &str) {
         let note: String = note.chars().take(LONGEST_NOTE).collect();
-        let event = Event { type_: kind, reason: reason.to_string(), note: Some(note), action: action.into(), secondary: None };
+        let event =
+            Event { type_: kind, reason: reason.to_string(), note: Some(note), action: action.into(), secondary: None };
         match tokio::time::timeout(API_DEADLINE, self.recorder.publish(&event, &object)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, %reason, "event refused"),

@@ -16,7 +16,9 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::E
     let filter = EnvFilter::builder().parse(format!("{filter},{NEVER}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Json => registry
+            .with(fmt::layer().json().with_current_span(false).with_span_list(false).with_writer(std::io::stderr))
+            .try_init()?,
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
     }
     Ok(())

@@ -44,15 +44,19 @@ pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToke
 }
 
 async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
-    if served.stores.filled.now() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled") }
+    if served.stores.filled.now() {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled")
+    }
 }
 
 async fn metrics(State(served): State<Served>) -> ([(&'static str, &'static str); 1], String) {
     let states = served.stores.personal_clients.state();
     served.metrics.personal_clients(states.iter().filter_map(|object| {
-        let status = object.0.as_ref().ok()?.status.as_ref()?;
-        let ready = condition::find(&status.conditions, ConditionType::Ready)?;
-        Some((status::is_ready(status), ready.reason.clone()))
+        let said = object.0.as_ref().ok()?.status.as_ref()?;
+        let ready = condition::find(&said.conditions, ConditionType::Ready)?;
+        Some((status::is_ready(said), ready.reason.clone()))
     }));
     ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], served.metrics.text())
 }

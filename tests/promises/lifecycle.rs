@@ -19,7 +19,10 @@ pub struct TestClock {
 pub fn with_clock() -> Options {
     let file = std::env::temp_dir().join(format!("c1-operator-clock-{}-{}", std::process::id(), rand()));
     std::fs::write(&file, "0").unwrap();
-    Options { operator_values: json!({"extraEnv": [{"name": "C1_OPERATOR_CLOCK_FILE", "value": file}]}), ..Options::default() }
+    Options {
+        operator_values: json!({"extraEnv": [{"name": "C1_OPERATOR_CLOCK_FILE", "value": file}]}),
+        ..Options::default()
+    }
 }
 
 fn rand() -> u128 {
@@ -48,7 +51,8 @@ async fn a_secret_opens_c1_in_three_ways() {
     let world = World::start("life-login", Options::default()).await;
     let namespace = world.namespace("ns").await;
     let page = include_str!("../../docs/guides/consume.md");
-    let template = page.split("```yaml\n# for C1's Go SDK and Terraform provider\n").nth(1).unwrap().split("```").next().unwrap();
+    let template =
+        page.split("```yaml\n# for C1's Go SDK and Terraform provider\n").nth(1).unwrap().split("```").next().unwrap();
     let template: Value = serde_saphyr::from_str(template).unwrap();
     namespace.create("client", template["spec"].clone()).await;
     namespace.ready("client").await;
@@ -56,8 +60,19 @@ async fn a_secret_opens_c1_in_three_ways() {
     // client_secret and signed assertion.
     assert!(world.c1.login(&secret).await);
     // By the environment variables alone.
-    assert!(world.c1.login_secret(secret.get("CONDUCTORONE_CLIENT_ID").unwrap(), secret.get("CONDUCTORONE_CLIENT_SECRET").unwrap()).await);
-    assert!(!world.c1.login_secret(secret.get("CONDUCTORONE_CLIENT_ID").unwrap(), "wrong").await, "a wrong secret is let in");
+    assert!(
+        world
+            .c1
+            .login_secret(
+                secret.get("CONDUCTORONE_CLIENT_ID").unwrap(),
+                secret.get("CONDUCTORONE_CLIENT_SECRET").unwrap()
+            )
+            .await
+    );
+    assert!(
+        !world.c1.login_secret(secret.get("CONDUCTORONE_CLIENT_ID").unwrap(), "wrong").await,
+        "a wrong secret is let in"
+    );
     world.finish().await;
 }
 
@@ -67,7 +82,9 @@ async fn a_bearer_token_serves_as_credentials() {
     let namespace = world.namespace("ns").await;
     let token = world.c1.token(&world.c1.client_id, &world.c1.client_secret).await.unwrap();
     world.put_secret("c1-system", "bearer", &[("token", &token)]).await;
-    world.issuer("bearer", |spec| spec["auth"] = json!({"bearer": {"secretRef": {"name": "bearer", "key": "token"}}})).await;
+    world
+        .issuer("bearer", |spec| spec["auth"] = json!({"bearer": {"secretRef": {"name": "bearer", "key": "token"}}}))
+        .await;
     namespace.create("client", json!({"issuerRef": {"kind": "ClusterClientIssuer", "name": "bearer"}})).await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
@@ -113,11 +130,12 @@ async fn a_changed_request_issues_anew_and_the_old_client_ends_after_the_overlap
     clock.advance(&world, 3500).await;
     assert!(world.c1.login(&old_secret).await, "the overlap is an hour");
     clock.advance(&world, 200).await;
-    namespace.until("client", "has nothing retiring", |object| {
-        let retiring = &object.status.as_ref().unwrap().retiring;
-        if retiring.is_empty() { Ok(()) } else { Err(format!("{retiring:?}")) }
-    })
-    .await;
+    namespace
+        .until("client", "has nothing retiring", |object| {
+            let retiring = &object.status.as_ref().unwrap().retiring;
+            if retiring.is_empty() { Ok(()) } else { Err(format!("{retiring:?}")) }
+        })
+        .await;
     assert!(!world.c1.login(&old_secret).await);
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
@@ -140,7 +158,10 @@ async fn a_changed_template_is_rendered_and_mints_nothing() {
     })
     .await;
     assert_eq!(secret.get("NEW").unwrap(), format!("{}/{id}", world.c1.host));
-    assert!(secret.get("OLD").is_none() && secret.label("old").is_none(), "what the template does not say any more goes");
+    assert!(
+        secret.get("OLD").is_none() && secret.label("old").is_none(),
+        "what the template does not say any more goes"
+    );
     assert_eq!(secret.label("theirs"), Some("y"), "what others put there stays");
     assert_eq!(secret.label("new"), Some("z"));
     assert_eq!(current(&namespace.ready("client").await).id, id, "nothing was minted");
@@ -181,7 +202,11 @@ async fn an_altered_credential_is_issued_anew_and_not_without_end() {
         if seen >= lists { Ok(()) } else { Err(format!("{seen}")) }
     })
     .await;
-    assert_eq!(current(&namespace.reason("client", Reason::SecretLost).await).id, current(&second).id, "it minted again at once");
+    assert_eq!(
+        current(&namespace.reason("client", Reason::SecretLost).await).id,
+        current(&second).id,
+        "it minted again at once"
+    );
     world.finish().await;
 }
 
@@ -260,10 +285,11 @@ async fn an_object_that_was_replaced_keeps_its_client() {
     namespace.create("client", json!({})).await;
     let before = current(&namespace.ready("client").await).id.clone();
     namespace.patch("client", json!({"metadata": {"annotations": null, "finalizers": null}})).await;
-    namespace.until("client", "has its finalizer back", |object| {
-        if object.metadata.finalizers.iter().flatten().next().is_some() { Ok(()) } else { Err("not yet".into()) }
-    })
-    .await;
+    namespace
+        .until("client", "has its finalizer back", |object| {
+            if object.metadata.finalizers.iter().flatten().next().is_some() { Ok(()) } else { Err("not yet".into()) }
+        })
+        .await;
     assert_eq!(current(&namespace.ready("client").await).id, before);
     namespace.delete("client").await;
     namespace.gone("client").await;

@@ -1,5 +1,7 @@
 //! The promises of the operator, a file each, on a real API server and the C1 simulator. Run by `make test-promises`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
 mod bad_input;
 mod lifecycle;
 mod p1_nothing_lost;
@@ -19,9 +21,14 @@ use testkit::{Namespace, World, eventually};
 async fn all_is_well(world: &World, objects: &[(&Namespace, &str)]) {
     for (namespace, name) in objects {
         let object = namespace.ready(name).await;
-        let secret = namespace.secret(object.secret_name()).await.unwrap_or_else(|| panic!("{name} is Ready without a Secret"));
+        let secret =
+            namespace.secret(object.secret_name()).await.unwrap_or_else(|| panic!("{name} is Ready without a Secret"));
         let client = current(&object);
-        assert_eq!(secret.client_id(), client.client_id, "the Secret of {name} holds another client than its status names");
+        assert_eq!(
+            secret.client_id(),
+            client.client_id,
+            "the Secret of {name} holds another client than its status names"
+        );
         assert!(world.c1.login(&secret).await, "the Secret of {name} does not log in");
     }
     only_named_clients_live(world, objects).await;
@@ -29,7 +36,7 @@ async fn all_is_well(world: &World, objects: &[(&Namespace, &str)]) {
 
 /// Waits until the live clients are exactly those that the objects' statuses name: current and retiring.
 async fn only_named_clients_live(world: &World, objects: &[(&Namespace, &str)]) {
-    eventually("the live clients are those that the statuses name", Duration::from_secs(60), async || {
+    eventually("the live clients are those that the statuses name", Duration::from_mins(1), async || {
         let mut named = BTreeSet::new();
         for (namespace, name) in objects {
             let Some(status) = namespace.get(name).await.and_then(|o| o.status) else { continue };

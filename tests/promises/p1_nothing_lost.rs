@@ -15,7 +15,9 @@ use crate::{all_is_well, current, no_client_lives};
 /// Every point is walked by one of these tests: a new effect without one does not compile.
 fn flow(kind: EffectKind) -> Flow {
     match kind {
-        EffectKind::Preflight | EffectKind::Intend | EffectKind::Create | EffectKind::Deliver | EffectKind::Record => Flow::FirstIssue,
+        EffectKind::Preflight | EffectKind::Intend | EffectKind::Create | EffectKind::Deliver | EffectKind::Record => {
+            Flow::FirstIssue
+        }
         EffectKind::DeleteClient | EffectKind::DeleteSecret | EffectKind::RemoveFinalizer => Flow::Deletion,
         EffectKind::Burn | EffectKind::Fence => Flow::Abandon,
         EffectKind::UpdateStatus => Flow::MissingIssuer,
@@ -91,7 +93,10 @@ async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
         Flow::Deletion => namespace.delete("victim").await,
         // The Secret exists, the new attempt's answer is lost: the attempt is burnt, the Secret fenced, the client deleted.
         Flow::Abandon => {
-            world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "cut", "when": "after"}}])).await;
+            world
+                .c1
+                .faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "cut", "when": "after"}}]))
+                .await;
             namespace.patch("victim", json!({"spec": {"expires": "48h"}})).await;
         }
         Flow::FinalizerTornOff => namespace.patch("victim", json!({"metadata": {"finalizers": null}})).await,
@@ -121,7 +126,8 @@ async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
             let before = namespace.ready("victim").await;
             testkit::eventually("the Secret is rendered anew", std::time::Duration::from_secs(30), async || {
                 let secret = namespace.secret("victim").await.ok_or("no Secret")?;
-                let rendered = secret.get("ENV") == Some(current(&before).client_id.as_str()) && secret.label("team").is_some();
+                let rendered =
+                    secret.get("ENV") == Some(current(&before).client_id.as_str()) && secret.label("team").is_some();
                 if rendered { Ok(()) } else { Err("not yet".to_owned()) }
             })
             .await;
@@ -230,7 +236,10 @@ async fn a_secret_that_was_delivered_is_recorded_and_not_issued_again() {
 async fn a_shutdown_between_create_and_delivery_delivers_first() {
     let mut world = World::start("p1-shutdown", Options::default()).await;
     let namespace = world.namespace("ns").await;
-    world.c1.faults(json!([{"operation": "create", "fault": {"kind": "latency", "seconds": 1.5, "when": "after"}}])).await;
+    world
+        .c1
+        .faults(json!([{"operation": "create", "fault": {"kind": "latency", "seconds": 1.5, "when": "after"}}]))
+        .await;
     namespace.create("client", json!({})).await;
     testkit::eventually("the create was sent", std::time::Duration::from_secs(20), async || {
         if world.c1.live().await.is_empty() { Err("no client yet".to_owned()) } else { Ok(()) }

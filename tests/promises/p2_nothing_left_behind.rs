@@ -118,7 +118,7 @@ async fn a_deleted_namespace_and_its_issuer_leave_nothing() {
     no_client_lives(&world).await;
     namespace.gone("a").await;
     namespace.gone("b").await;
-    eventually("the namespace is gone", Duration::from_secs(60), async || {
+    eventually("the namespace is gone", Duration::from_mins(1), async || {
         match namespaces.get_opt(&namespace.name).await.unwrap() {
             None => Ok(()),
             Some(namespace) => Err(format!("{:?}", namespace.status)),
@@ -170,8 +170,14 @@ async fn an_orphan_is_reported_and_not_deleted() {
         if reported { Ok(()) } else { Err(format!("{status:?}")) }
     })
     .await;
-    assert!(world.issuer_event("default", Reason::OrphanedClients).await.contains(&orphan.id));
-    assert!(world.operator.metrics().await.contains("c1_operator_issuer_orphaned_clients{namespace=\"\",name=\"default\"} 1"));
+    assert!(world.cluster_event("default", Reason::OrphanedClients).await.contains(&orphan.id));
+    assert!(
+        world
+            .operator
+            .metrics()
+            .await
+            .contains("c1_operator_issuer_orphaned_clients{namespace=\"\",name=\"default\"} 1")
+    );
     assert!(world.c1.client(&orphan.id).await.is_some_and(|c| c.live), "it is not ours to delete");
     world.c1.delete_client(&orphan.id).await;
     eventually("the issuer forgets the orphan", Duration::from_secs(30), async || {
@@ -192,11 +198,12 @@ async fn a_soft_deleted_client_counts_as_gone() {
     namespace.create("client", json!({})).await;
     let before = current(&namespace.ready("client").await).id.clone();
     world.c1.delete_client(&before).await;
-    namespace.until("client", "has another client", |object| {
-        let client = object.status.as_ref().and_then(|s| s.client.as_ref());
-        if client.is_some_and(|c| c.id != before) { Ok(()) } else { Err(format!("{client:?}")) }
-    })
-    .await;
+    namespace
+        .until("client", "has another client", |object| {
+            let client = object.status.as_ref().and_then(|s| s.client.as_ref());
+            if client.is_some_and(|c| c.id != before) { Ok(()) } else { Err(format!("{client:?}")) }
+        })
+        .await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
 }

@@ -33,7 +33,9 @@ async fn two_replicas_issue_one_client_each() {
 /// Killed again and again while it issues.
 #[tokio::test(flavor = "multi_thread")]
 async fn seven_kills_while_issuing_leave_one_client_each() {
-    let mut world = World::start("p3-kills", Options { simulator_args: vec!["--latency-ms=30".into()], ..Options::default() }).await;
+    let mut world =
+        World::start("p3-kills", Options { simulator_args: vec!["--latency-ms=30".into()], ..Options::default() })
+            .await;
     let namespace = world.namespace("ns").await;
     for (n, name) in names().iter().enumerate() {
         namespace.create(name, json!({})).await;
@@ -66,7 +68,12 @@ async fn a_doubled_create_leaves_one_client() {
 async fn a_spec_that_changes_during_the_issue_ends_with_one_current_client() {
     let world = World::start("p3-edit", Options::default()).await;
     let namespace = world.namespace("ns").await;
-    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1, "when": "after"}}])).await;
+    world
+        .c1
+        .faults(
+            json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1, "when": "after"}}]),
+        )
+        .await;
     namespace.create("client", json!({"expires": "24h"})).await;
     namespace.patch("client", json!({"spec": {"expires": "48h"}})).await;
     let object = namespace.ready("client").await;

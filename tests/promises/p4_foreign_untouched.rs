@@ -55,7 +55,10 @@ async fn clients_of_others_are_never_deleted() {
     let namespace = world.namespace("ns").await;
     let theirs = [
         world.c1.create_client(json!({"displayName": "made by hand"})).await,
-        world.c1.create_client(json!({"displayName": "another cluster's [k8s other-00000000/ns/client abcdefghijklm]"})).await,
+        world
+            .c1
+            .create_client(json!({"displayName": "another cluster's [k8s other-00000000/ns/client abcdefghijklm]"}))
+            .await,
         world.c1.create_client(json!({"displayName": "looks like one [k8s]"})).await,
     ];
     namespace.create("client", json!({})).await;
@@ -82,7 +85,7 @@ async fn a_client_that_lost_its_marker_is_left_alone_and_named() {
     namespace.delete("client").await;
     namespace.gone("client").await;
     assert!(world.c1.client(&id).await.is_some_and(|c| c.live));
-    let note = namespace.event(&namespace.name, Reason::RevocationBlocked).await;
+    let note = world.cluster_event(&namespace.name, Reason::RevocationBlocked).await;
     assert!(note.contains(&id), "{note}");
     world.c1.delete_client(&id).await;
     no_client_lives(&world).await;
@@ -90,5 +93,11 @@ async fn a_client_that_lost_its_marker_is_left_alone_and_named() {
 }
 
 fn message(object: &c1_operator::api::PersonalClient) -> String {
-    object.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == "Ready").map(|c| c.message.clone()).unwrap_or_default()
+    object
+        .status
+        .iter()
+        .flat_map(|s| &s.conditions)
+        .find(|c| c.type_ == "Ready")
+        .map(|c| c.message.clone())
+        .unwrap_or_default()
 }

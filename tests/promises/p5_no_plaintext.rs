@@ -30,7 +30,8 @@ async fn an_unreadable_answer_is_not_shown() {
 /// The token endpoint, too: refused, unreadable, cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_login_is_not_shown() {
-    let options = Options { operator_values: json!({"log": {"level": "trace"}}), start_operator: false, ..Options::default() };
+    let options =
+        Options { operator_values: json!({"log": {"level": "trace"}}), start_operator: false, ..Options::default() };
     let mut world = World::start("p5-login", options).await;
     world
         .c1

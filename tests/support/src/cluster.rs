@@ -5,24 +5,28 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Once,
+    sync::{
+        Once,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use c1_operator::api::{ClientIssuer, ClusterClientIssuer, PersonalClient};
 use k8s_openapi::{
     api::{
         authentication::v1::{TokenRequest, TokenRequestSpec},
         core::v1::{Namespace, Secret, ServiceAccount},
+        events::v1::Event,
     },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::Kubeconfig,
-    core::{DynamicObject, GroupVersionKind, NamespaceResourceScope, TypeMeta},
+    core::{ApiResource, DynamicObject, GroupVersionKind, NamespaceResourceScope, TypeMeta},
     discovery::{self, Scope},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -86,11 +90,9 @@ pub async fn admin() -> Client {
 /// The chart, rendered with these values: one object each.
 #[must_use]
 pub fn render(values: &Value) -> Vec<Value> {
-    static NAMES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let number = NAMES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let dir = target().join("test");
     fs::create_dir_all(&dir).unwrap();
-    let file = dir.join(format!("values-{}-{number}.json", std::process::id()));
+    let file = dir.join(format!("values-{}.json", unique()));
     fs::write(&file, values.to_string()).unwrap();
     let helm = Command::new(variable("HELM"))
         .args(["template", "c1-operator"])
@@ -131,7 +133,7 @@ pub async fn install(client: &Client, objects: &[Value]) {
             }
             apply(client, object).await;
             if crds {
-                established(client, object["metadata"]["name"].as_str().unwrap()).await;
+                served(client, object).await;
             }
             applied.insert(key, object.clone());
         }
@@ -159,13 +161,22 @@ pub async fn dynamic(client: &Client, object: &Value, namespace: Option<&str>) -
     }
 }
 
-async fn established(client: &Client, name: &str) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    eventually(&format!("CRD {name} established"), Duration::from_secs(30), async || {
-        let crd = api.get(name).await.map_err(|error| error.to_string())?;
-        let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
-        let yes = conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True");
-        yes.then_some(()).ok_or_else(|| format!("{conditions:?}"))
+/// A CRD is established before its watch cache is filled; until then watches are refused, and an operator that starts now
+/// backs off.
+async fn served(client: &Client, crd: &Value) {
+    let (group, kind) = (&crd["spec"]["group"], &crd["spec"]["names"]["kind"]);
+    let version = &crd["spec"]["versions"][0]["name"];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let resource = ApiResource {
+        group: text(group),
+        version: text(version),
+        api_version: format!("{}/{}", text(group), text(version)),
+        kind: text(kind),
+        plural: text(&crd["spec"]["names"]["plural"]),
+    };
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    eventually(&format!("{} served", resource.plural), Duration::from_secs(30), async || {
+        api.list(&ListParams::default().match_any()).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
 }
@@ -204,30 +215,32 @@ pub(crate) async fn clean(client: &Client) {
             ignore_absence(namespaces.delete(&namespace.name_any(), &DeleteParams::default()).await);
         }
     }
+    // Events about cluster-scoped objects are in `default`, and names of those are used again.
+    let events: Api<Event> = Api::namespaced(client.clone(), "default");
+    events.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
     secrets.delete_collection(&DeleteParams::default(), &labelled).await.unwrap();
 }
 
 /// Deletes every object of a kind, without asking its finalizers.
-pub(crate) async fn remove_all<K>(client: &Client)
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
+async fn remove_all<K: Resource<DynamicType = ()>>(client: &Client) {
     for object in list::<K>(client).await {
         remove::<K>(client, &object.metadata).await;
     }
 }
 
 /// Deletes an object, without asking its finalizers.
-pub(crate) async fn remove<K>(client: &Client, metadata: &ObjectMeta)
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
+pub(crate) async fn remove<K: Resource<DynamicType = ()>>(client: &Client, metadata: &ObjectMeta) {
+    delete::<K>(client, metadata).await;
+    let nothing = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     let api = any_namespace::<K>(client, metadata.namespace.as_deref());
-    let name = metadata.name.as_deref().unwrap();
-    ignore_absence(api.delete(name, &DeleteParams::default()).await);
-    let nothing = json!({"metadata": {"finalizers": null}});
-    ignore_absence(api.patch(name, &PatchParams::default(), &Patch::Merge(&nothing)).await);
+    ignore_absence(api.patch(metadata.name.as_deref().unwrap(), &PatchParams::default(), &nothing).await);
+}
+
+/// Deletes an object, which may be gone.
+pub(crate) async fn delete<K: Resource<DynamicType = ()>>(client: &Client, metadata: &ObjectMeta) {
+    let api = any_namespace::<K>(client, metadata.namespace.as_deref());
+    ignore_absence(api.delete(metadata.name.as_deref().unwrap(), &DeleteParams::default()).await);
 }
 
 /// Every object of a kind. None when the kind is not known yet.
@@ -235,7 +248,7 @@ pub(crate) async fn list<K>(client: &Client) -> Vec<DynamicObject>
 where
     K: Resource<DynamicType = ()>,
 {
-    let resource = kube::core::ApiResource::erase::<K>(&());
+    let resource = ApiResource::erase::<K>(&());
     let types = TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
     match Api::<DynamicObject>::all_with(client.clone(), &resource).list(&ListParams::default()).await {
         Ok(objects) => {
@@ -247,7 +260,7 @@ where
 }
 
 fn any_namespace<K: Resource<DynamicType = ()>>(client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
-    let resource = kube::core::ApiResource::erase::<K>(&());
+    let resource = ApiResource::erase::<K>(&());
     match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
@@ -283,16 +296,9 @@ where
 
 /// Writes a Secret with the test's label.
 pub(crate) async fn put_secret(client: &Client, namespace: &str, name: &str, data: &[(&str, &str)]) {
-    let data: BTreeMap<_, _> = data.iter().copied().collect();
-    apply(
-        client,
-        &json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": name, "namespace": namespace, "labels": {TEST_LABEL: "secret"}},
-            "stringData": data,
-        }),
-    )
-    .await;
+    let data: BTreeMap<_, _> = data.iter().map(|(key, value)| (*key, STANDARD.encode(value))).collect();
+    let metadata = json!({"name": name, "namespace": namespace, "labels": {TEST_LABEL: "secret"}});
+    apply(client, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})).await;
 }
 
 /// The API of a namespaced kind.
@@ -301,4 +307,10 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     Api::namespaced(client.clone(), namespace)
+}
+
+/// Tells one test's names from those of all others on this control plane.
+pub(crate) fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

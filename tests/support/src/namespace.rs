@@ -30,6 +30,11 @@ impl AsRef<str> for Namespace {
 }
 
 impl Namespace {
+    /// A namespace for a test that needs no [`crate::World`]. Its name is its own.
+    pub async fn alone(client: &Client, name: &str) -> Self {
+        Self::create_in(client, format!("{name}-{}", cluster::unique()), "alone").await
+    }
+
     /// Makes it.
     pub(crate) async fn create_in(client: &Client, name: String, test: &str) -> Self {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {cluster::TEST_LABEL: test}}});
@@ -127,14 +132,20 @@ impl Namespace {
         cluster::within(&self.client, &self.name)
     }
 
-    /// Waits for an event of this reason about the object of this name, of whatever kind, and returns its note.
+    /// Waits for an event of this reason about the object of this name, of whatever kind (the namespace, too), and
+    /// returns its note.
     pub async fn event(&self, name: &str, reason: Reason) -> String {
-        event(&self.client, Some(&self.name), name, reason).await
+        event(&self.client, self.of_events_about(name), name, reason).await
     }
 
     /// The events about an object: reason and note.
     pub async fn events(&self, name: &str) -> Vec<(String, String)> {
-        events(&self.client, Some(&self.name), name).await
+        events(&self.client, self.of_events_about(name), name).await
+    }
+
+    /// Events about the namespace itself are elsewhere, as about all that is in no namespace.
+    fn of_events_about(&self, name: &str) -> Option<&str> {
+        (name != self.name).then_some(self.name.as_str())
     }
 
     async fn condition(&self, name: &str, wanted: &str, reason: Option<Reason>, what: &str) -> PersonalClient {

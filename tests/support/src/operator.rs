@@ -64,7 +64,14 @@ impl Operator {
         let mut args = self.args.clone();
         args.push(format!("--listen={listen}"));
         args.retain(|arg| !arg.starts_with("--listen=") || arg.ends_with(listen));
-        Self { url: format!("http://{listen}"), args, env: self.env.clone(), log: self.log.clone(), child: None, http: self.http.clone() }
+        Self {
+            url: format!("http://{listen}"),
+            args,
+            env: self.env.clone(),
+            log: self.log.clone(),
+            child: None,
+            http: self.http.clone(),
+        }
     }
 
     /// Whether the process runs.
@@ -122,6 +129,11 @@ impl Operator {
     pub async fn metrics(&self) -> String {
         let answer = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap();
         answer.error_for_status().unwrap().text().await.unwrap()
+    }
+
+    /// What `/metrics` says, if it answers.
+    pub(crate) async fn try_metrics(&self) -> Option<String> {
+        self.http.get(format!("{}/metrics", self.url)).send().await.ok()?.text().await.ok()
     }
 
     /// The sum of all samples of a metric whose labels contain each of `labels` (`reason="Issued"`); none: it is not there.

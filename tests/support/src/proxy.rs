@@ -67,7 +67,12 @@ impl World {
     pub async fn proxy(&mut self) -> ApiProxy {
         cluster::install_tls_provider();
         let config = kube::Config::infer().await.unwrap();
-        let certificates = config.root_cert.unwrap().iter().map(|der| reqwest::Certificate::from_der(der).unwrap()).collect::<Vec<_>>();
+        let certificates = config
+            .root_cert
+            .unwrap()
+            .iter()
+            .map(|der| reqwest::Certificate::from_der(der).unwrap())
+            .collect::<Vec<_>>();
         let http = reqwest::Client::builder().tls_certs_only(certificates).no_proxy().build().unwrap();
         let upstream = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let rules = Arc::new(Mutex::new(vec![]));
@@ -76,7 +81,8 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(forward).with_state(shared)).await });
         let file = self.dir.join("operator.kubeconfig");
-        let mut kubeconfig: serde_json::Value = serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let mut kubeconfig: serde_json::Value =
+            serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         kubeconfig["clusters"][0]["cluster"] = json!({"server": url});
         std::fs::write(&file, kubeconfig.to_string()).unwrap();
         ApiProxy { rules }
@@ -116,7 +122,9 @@ async fn forward(State(shared): State<Shared>, request: Request) -> Response {
 
 fn take(rules: &Mutex<Vec<Lose>>, method: &str, path: &str) -> Option<Loss> {
     let mut rules = rules.lock().unwrap();
-    let fits = |r: &Lose| r.method == method && path.contains(r.containing) && (r.without.is_empty() || !path.contains(r.without));
+    let fits = |r: &Lose| {
+        r.method == method && path.contains(r.containing) && (r.without.is_empty() || !path.contains(r.without))
+    };
     let index = rules.iter().position(fits)?;
     Some(rules.remove(index).loss)
 }

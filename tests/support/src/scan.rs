@@ -108,6 +108,13 @@ impl Scanner {
         problems.into_iter().collect()
     }
 
+    /// Whether the issuer's own secret is found where it is: in the Secret of this name.
+    pub(crate) fn knows(&self, versions: &[Secret], name: &str) -> bool {
+        let values =
+            versions.iter().filter(|secret| secret.name_any() == name).flat_map(|secret| secret.data.iter().flatten());
+        self.bootstrap.is_some_and(|number| values.into_iter().any(|(_, value)| self.found(&value.0).contains(&number)))
+    }
+
     fn found(&self, data: &[u8]) -> BTreeSet<usize> {
         self.needles.find_iter(data).map(|hit| self.owner[hit.pattern().as_usize()]).collect()
     }

@@ -299,7 +299,13 @@ impl Simulator {
     /// What the tenant answers otherwise.
     pub async fn token(&self, id: &str, secret: &str) -> Result<String, String> {
         let token_url = format!("{}/auth/v1/token", self.url);
-        let door = Door { http: &self.http, server_url: &self.url, token_url: &token_url, audience: "", now: self.now().await };
+        let door = Door {
+            http: &self.http,
+            server_url: &self.url,
+            token_url: &token_url,
+            audience: "",
+            now: self.now().await,
+        };
         door.token(&[("client_id", id), ("client_secret", secret)]).await
     }
 

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Namespace, Operator, Simulator, cluster, eventually, kstatus, namespace, ports, recorder, scan::Scanner,
-    wait::operator_log_tail,
+    wait::tail_not_shown_yet,
 };
 
 const CREDENTIALS: &str = "c1-credentials";
@@ -76,7 +75,7 @@ impl World {
     pub async fn start(test: &str, options: Options) -> Self {
         let client = cluster::admin().await;
         cluster::clean(&client).await;
-        let suffix = unique();
+        let suffix = cluster::unique();
         let dir = cluster::target().join(format!("test/worlds/{test}-{suffix}"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
@@ -187,8 +186,8 @@ impl World {
             .await
     }
 
-    /// Waits for an event of this reason about a ClusterClientIssuer, and returns its note.
-    pub async fn issuer_event(&self, name: &str, reason: Reason) -> String {
+    /// Waits for an event of this reason about a cluster-scoped object, and returns its note.
+    pub async fn cluster_event(&self, name: &str, reason: Reason) -> String {
         namespace::event(&self.kube, None, name, reason).await
     }
 
@@ -229,13 +228,15 @@ impl World {
         self.c1.clear_faults().await;
         let mut problems = Vec::new();
         let mut texts = Vec::new();
-        if self.operator.is_alive() {
+        // It may have been started a moment ago, or be about to reach a fault point.
+        let dead = self.operator.pid().is_none() || self.operator.ready_or_dead().await;
+        if !dead {
             problems.extend(self.statuses_settle().await);
-            texts.push(("metrics".to_owned(), self.operator.metrics().await));
+            texts.extend(self.operator.try_metrics().await.map(|text| ("metrics".to_owned(), text)));
         }
         self.delete_all().await;
         if self.operator.is_alive() {
-            texts.push(("metrics, at the end".to_owned(), self.operator.metrics().await));
+            texts.extend(self.operator.try_metrics().await.map(|text| ("metrics, at the end".to_owned(), text)));
             let status = self.operator.terminate().await;
             if !status.success() {
                 problems.push(format!("the operator ended with {status}"));
@@ -249,6 +250,7 @@ impl World {
         texts.push(("the audit log".to_owned(), self.audit_text()));
         texts.extend(seen.texts);
         let scanner = Scanner::new(&self.c1.secrets(), &self.c1.client_secret);
+        assert!(scanner.knows(&seen.secrets, CREDENTIALS), "the search would not even find what it must find");
         problems.extend(texts.iter().flat_map(|(place, text)| scanner.lines(place, text)));
         problems.extend(scanner.secrets(&seen.secrets));
         assert!(problems.is_empty(), "at the end of {}:\n  {}", self.test, problems.join("\n  "));
@@ -281,7 +283,7 @@ impl World {
     }
 
     /// Deletes what this test made: by the operator while it lives, by force after a while.
-    async fn delete_all(&mut self) {
+    async fn delete_all(&self) {
         let deadline = Instant::now() + FINALIZERS_WITHIN;
         self.delete_kind::<PersonalClient>(deadline).await;
         self.delete_kind::<ClientIssuer>(deadline).await;
@@ -293,18 +295,9 @@ impl World {
         }
     }
 
-    async fn delete_kind<K>(&mut self, deadline: Instant)
-    where
-        K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-    {
+    async fn delete_kind<K: Resource<DynamicType = ()>>(&self, deadline: Instant) {
         for object in cluster::list::<K>(&self.kube).await {
-            let api = cluster::dynamic(
-                &self.kube,
-                &serde_json::to_value(&object).unwrap(),
-                object.metadata.namespace.as_deref(),
-            )
-            .await;
-            cluster::ignore_absence(api.delete(&object.name_any(), &DeleteParams::default()).await);
+            cluster::delete::<K>(&self.kube, &object.metadata).await;
         }
         while self.operator.is_alive() && Instant::now() < deadline {
             if cluster::list::<K>(&self.kube).await.is_empty() {
@@ -312,7 +305,11 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        cluster::remove_all::<K>(&self.kube).await;
+        for object in cluster::list::<K>(&self.kube).await {
+            let name = object.name_any();
+            eprintln!("{}: {} {name} did not go by itself: {}", self.test, K::kind(&()), object.data["status"]);
+            cluster::remove::<K>(&self.kube, &object.metadata).await;
+        }
     }
 
     async fn credentials(&self, namespace: &str) {
@@ -356,7 +353,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}: logs and state are in {}\n{}", self.test, self.dir.display(), operator_log_tail());
+            eprintln!("{}: logs and state are in {}\n{}", self.test, self.dir.display(), tail_not_shown_yet());
         }
     }
 }
@@ -414,10 +411,4 @@ async fn operator(client: &Client, objects: &[Value], listen: &str, dir: &std::p
 
 fn audit_log() -> PathBuf {
     PathBuf::from(cluster::variable("CP_DIR")).join("log/audit.log")
-}
-
-/// Tells this test's names from those of all others on this control plane.
-fn unique() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
