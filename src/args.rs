@@ -99,7 +99,7 @@ pub struct RunArgs {
     pub inventory_interval: Duration,
 
     /// How many PersonalClients are worked on at once.
-    #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 }
 

@@ -88,13 +88,16 @@ pub struct TenantSpec {
     /// Any other address of a tenant, https only: a proxy, a test. The operator must allow its host (`--allowed-host`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300), extend("x-kubernetes-validations" = json!([{
-        "rule": "isURL(self) && url(self).getScheme() == 'https' && url(self).getHostname() != '' && url(self).getEscapedPath() in ['', '/'] && url(self).getQuery().size() == 0 && !self.contains('@') && !self.contains('#')",
+        "rule": "isURL(self) && url(self).getScheme() == 'https' && url(self).getHostname() != '' && url(self).getEscapedPath() in ['', '/'] && url(self).getQuery().size() == 0 && !self.contains('@') && !self.contains('#') && !self.contains('?') && !self.matches(':/?$') && (url(self).getPort() == '' || (url(self).getPort().size() <= 5 && int(url(self).getPort()) <= 65535))",
         "message": "url must be https://host[:port] without user, path, query or fragment",
     }])))]
     pub url: Option<String>,
     /// Certificates (base64 of PEM) to trust for this tenant, instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65536), extend("format" = "byte"))]
+    #[schemars(length(max = 65536), extend("x-kubernetes-validations" = json!([{
+        "rule": "self.matches('^[A-Za-z0-9+/=\\\\s]*$')",
+        "message": "must be base64 of PEM certificates, as `base64 -w0 ca.pem` prints it",
+    }])))]
     pub ca_bundle: Option<String>,
     /// How the operator logs in. Exactly one way.
     pub auth: IssuerAuth,

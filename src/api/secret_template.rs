@@ -74,7 +74,7 @@ fn data_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     string_map(
         4096,
         &json!([
-            {"rule": "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$'))", "message": "keys must be valid Secret keys"},
+            {"rule": "self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && !k.startsWith('..'))", "message": "keys must be valid Secret keys"},
             {"rule": "self.all(k, !(k in ['clientId', 'clientSecret', 'tokenUrl', 'serverUrl']))",
              "message": "clientId, clientSecret, tokenUrl and serverUrl are always written and cannot be replaced"},
             {"rule": rule,

@@ -170,7 +170,8 @@ async fn connect<K: IssuerObject>(ctx: &Context, object: &K, issuer: &Issuer) ->
         let message = format!("{} is not a host that {kind} may name: see the operator's --allowed-host", address.host);
         return Err((Reason::HostNotAllowed, message));
     }
-    let ca = tenant.ca_bundle.as_ref().map(|text| STANDARD.decode(text)).transpose();
+    let ca =
+        tenant.ca_bundle.as_ref().map(|text| STANDARD.decode(text.split_whitespace().collect::<String>())).transpose();
     let ca = ca.map_err(|_| (Reason::InvalidConfiguration, "caBundle is not base64".to_owned()))?;
     let auth = credentials(ctx, object).await?;
     let generation = object.meta().generation.unwrap_or_default();

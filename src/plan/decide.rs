@@ -305,12 +305,10 @@ impl<'a> Decision<'a> {
         let Some(issuer) = &self.o.issuer else {
             return Some(self.not_ready(Reason::IssuerNotFound, &format!("{reference} does not exist")));
         };
-        let (reason, message) = match &issuer.not_ready {
-            Some((reason, message)) => (reason.as_str(), message.as_str()),
-            None if issuer.identity.is_none() || issuer.inventory.is_none() => {
-                ("Connecting", "its tenant was not reached yet")
-            }
-            None => return None,
+        let Some((reason, message)) = &issuer.not_ready else {
+            // Its first look is under way, and tells all objects when it is over.
+            let unknown = issuer.identity.is_none() || issuer.inventory.is_none();
+            return unknown.then(|| self.nothing());
         };
         Some(self.not_ready(Reason::IssuerNotReady, &format!("{reference} is not ready: {reason}: {message}")))
     }

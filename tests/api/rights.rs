@@ -31,7 +31,6 @@ const RIGHTS: &[(&str, &str, &[&str], &str)] = &[
     ("", "namespaces", &["get"], "the UID of kube-system; whether a namespace is ending"),
     ("", "namespaces", &["list", "watch"], "labels for namespaceSelector"),
     ("events.k8s.io", "events", &["create"], "what is told to people"),
-    ("events.k8s.io", "events", &["patch"], "that it was told again"),
 ];
 
 type Right = (String, String, String);

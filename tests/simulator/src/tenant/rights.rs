@@ -100,8 +100,12 @@ impl Tenant {
     /// What a client may do now. No overlap of scope and owner's roles leaves nothing at all, not even introspect.
     pub(super) fn rights(&self, client: &Client, owner: &User) -> Rights {
         let scope = &client.scoped_roles;
-        let in_force =
-            |role: &&Role| owner.role_ids.contains(&role.id) && (scope.is_empty() || scope.contains(&role.id));
+        let held = |role: &Role| owner.role_ids.contains(&role.id);
+        // A Super Administrator's rights cover those of every role.
+        let all = self.estate.roles.iter().any(|role| role.name == "system:owner" && held(role));
+        let in_force = |role: &&Role| {
+            if scope.is_empty() { held(role) } else { scope.contains(&role.id) && (all || held(role)) }
+        };
         let roles: Vec<&Role> = self.estate.roles.iter().filter(in_force).collect();
         let full = if scope.is_empty() && !roles.is_empty() { &Permission::OF_USERS[..] } else { &[] };
         let given = |permission: &Permission| {
