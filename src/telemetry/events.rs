@@ -64,7 +64,7 @@ impl Events {
             metadata: ObjectMeta {
                 // The API server appends random letters: two events of one moment do not collide.
                 generate_name: Some(format!(
-                    "{}.{:x}.",
+                    "{}.{:x}-",
                     object.name.as_deref().unwrap_or_default(),
                     now.as_microsecond()
                 )),

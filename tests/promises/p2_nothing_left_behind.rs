@@ -11,7 +11,11 @@ use testkit::{
     proxy::{Lose, Loss},
 };
 
-use crate::{all_is_well, current, no_client_lives, only_named_clients_live};
+use crate::{
+    all_is_well, current,
+    lifecycle::{TestClock, with_clock},
+    no_client_lives, only_named_clients_live,
+};
 
 /// The answer to one create is lost in every way there is; each time exactly one client remains.
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +129,36 @@ async fn a_deleted_namespace_and_its_issuer_leave_nothing() {
         }
     })
     .await;
+    world.finish().await;
+}
+
+/// The issuer's credentials went with the namespace, and the operator was restarted: nobody can log in any more. The namespace
+/// does not hang for ever, and what stays is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminating_namespace_without_a_login_ends_after_ten_minutes_and_names_what_stays() {
+    let mut options = with_clock();
+    options.operator_values["allowedHostNamespaced"] = json!(true);
+    let mut world = World::start("p2-terminating", options).await;
+    let clock = TestClock::of(&world);
+    let namespace = world.namespace("ns").await;
+    world.client_issuer(&namespace, "own", |_| {}).await;
+    namespace.create("client", json!({"issuerRef": {"kind": "ClientIssuer", "name": "own"}})).await;
+    let id = current(&namespace.ready("client").await).id.clone();
+    world.operator.kill().await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.kube.clone());
+    namespaces.delete(&namespace.name, &DeleteParams::default()).await.unwrap();
+    eventually("the credentials are gone", Duration::from_secs(30), async || {
+        if namespace.secret("c1-credentials").await.is_none() { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    world.restart_operator(None).await;
+    namespace.reason("client", Reason::RevocationBlocked).await;
+    assert!(world.c1.client(&id).await.is_some_and(|c| c.live));
+    clock.advance(&world, 601).await;
+    namespace.gone("client").await;
+    assert!(world.cluster_event(&namespace.name, Reason::RevocationBlocked).await.contains(&id));
+    assert_eq!(world.operator.metric("c1_operator_clients_left_behind_total", &[]).await, Some(1.0));
+    world.c1.delete_client(&id).await;
     world.finish().await;
 }
 
