@@ -69,6 +69,7 @@ impl Inventory {
             began: self.began,
             began_ago: self.began_at.elapsed(),
             complete: self.complete,
+            empty: self.clients.is_empty(),
             clients: indices
                 .into_iter()
                 .map(|i| &self.clients[i])

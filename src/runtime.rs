@@ -13,6 +13,7 @@ use kube::{
         watcher,
     },
 };
+use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -57,8 +58,8 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// No signal handlers.
-    #[error("signals cannot be handled: {0}")]
+    /// No signal handlers, or core files that cannot be switched off.
+    #[error("signals cannot be handled, or core files not be switched off: {0}")]
     Signals(#[source] std::io::Error),
 }
 
@@ -67,6 +68,9 @@ pub enum StartError {
 /// # Errors
 /// When it cannot start.
 pub async fn run(args: RunArgs) -> Result<(), StartError> {
+    // A core file would hold secrets.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(|e| StartError::Signals(e.into()))?;
     // Before anything else, so that no signal kills a transaction.
     let stop = stop_on_signal()?;
     let client = client().await?;
@@ -198,7 +202,7 @@ async fn watch_clock(ctx: Arc<Context>) {
     loop {
         ctx.clock.changed().await;
         tracing::warn!("the clock was set, or the machine slept: looking at every object again");
-        let _ = ctx.look_again.send(());
+        let _ = ctx.look_again.send(None);
     }
 }
 
@@ -241,6 +245,16 @@ async fn controllers(
         }
     });
     let all = stores.personal_clients.clone();
+    let of_issuer = stores.personal_clients.clone();
+    let look_again = BroadcastStream::new(ctx.look_again.subscribe()).flat_map(move |key| {
+        // Who was too slow to hear of one looks at all.
+        let key = key.ok().flatten();
+        let concerned = of_issuer.state().into_iter().filter(move |o| match (&key, &o.0) {
+            (Some(key), Ok(o)) => IssuerKey::of(&o.issuer_ref(), &o.namespace().unwrap_or_default()) == *key,
+            _ => true,
+        });
+        futures::stream::iter(concerned.map(|o| ObjectRef::from_obj(&*o)).collect::<Vec<_>>())
+    });
     let main = Controller::for_stream(personal_clients, stores.personal_clients.clone())
         .with_config(controller::Config::default().concurrency(ctx.config.concurrency))
         .watches_stream(secrets, |secret| {
@@ -251,7 +265,7 @@ async fn controllers(
             let of = all.state().into_iter().filter(|o| o.namespace().as_deref() == Some(&name));
             of.map(|o| ObjectRef::from_obj(&*o)).collect::<Vec<_>>()
         })
-        .reconcile_all_on(BroadcastStream::new(ctx.look_again.subscribe()).map(drop))
+        .reconcile_on(look_again)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(personal_client::reconcile, personal_client::error_policy, ctx.clone())
         .for_each(|_| async {})

@@ -201,13 +201,20 @@ impl Write<'_> {
             metadata["uid"] = json!(over.uid);
             metadata["resourceVersion"] = json!(over.resource_version);
         }
-        serde_json::to_vec(&Body {
-            api_version: "v1",
-            kind: "Secret",
-            metadata,
-            type_: self.template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
-            data: self.data.iter().map(|(k, v)| (k.as_str(), Base64(v))).collect(),
-        })
+        // Room for all, so that it does not grow and leave copies behind.
+        let size: usize = self.data.iter().map(|(k, v)| k.len() + v.len() * 2 + 16).sum();
+        let mut bytes = Vec::with_capacity(size + metadata.to_string().len() + 1024);
+        serde_json::to_writer(
+            &mut bytes,
+            &Body {
+                api_version: "v1",
+                kind: "Secret",
+                metadata,
+                type_: self.template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
+                data: self.data.iter().map(|(k, v)| (k.as_str(), Base64(v))).collect(),
+            },
+        )?;
+        Ok(bytes)
     }
 }
 

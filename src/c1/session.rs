@@ -2,10 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +11,10 @@ use k8s_openapi::jiff::{Timestamp, fmt::rfc2822};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout, timeout_at},
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -29,7 +29,9 @@ use crate::clock::Clock;
 const LONGEST_BODY: usize = 4 << 20;
 const PAGE_SIZE: u32 = 100;
 /// A tenant that pages without end must not hold us.
-const MOST_PAGES: usize = 10_000;
+const MOST_PAGES: usize = 1_000;
+/// Nor one that answers each page slowly.
+const LONGEST_LIST: Duration = Duration::from_mins(5);
 /// Roles are looked up anew for an unknown name, but not more often.
 const ROLES_FRESH: Duration = Duration::from_secs(10);
 const CLIENTS: &str = "/api/v1/iam/personal_clients";
@@ -86,8 +88,8 @@ pub struct Session {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn CallObserver>,
     fingerprint: String,
-    /// C1's clock minus ours, in seconds, by the last answer.
-    skew: AtomicI64,
+    /// C1's clock at its last answer, and when that was by a clock that cannot be set.
+    date: std::sync::Mutex<Option<(Timestamp, Instant)>>,
     roles: Mutex<Option<(Instant, HashMap<String, String>)>>,
 }
 
@@ -123,7 +125,7 @@ impl Session {
             deadlines: settings.deadlines,
             clock: settings.clock,
             observer: settings.observer,
-            skew: AtomicI64::new(0),
+            date: std::sync::Mutex::default(),
             roles: Mutex::new(None),
         })
     }
@@ -146,10 +148,13 @@ impl Session {
         self.fingerprint == fingerprint(auth)
     }
 
-    /// How far C1's clock is from ours, by its last answer.
+    /// How far C1's clock is from ours now: from its last answer, and the time that has passed since. So a step of our own
+    /// clock is noticed before anything is done because of it.
     #[must_use]
     pub fn clock_skew(&self) -> Duration {
-        Duration::from_secs(self.skew.load(Ordering::Relaxed).unsigned_abs())
+        let date = *self.date.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((date, at)) = date else { return Duration::ZERO };
+        self.clock.now().duration_since(date + at.elapsed()).unsigned_abs()
     }
 
     /// Makes a client. Sent once; [`Error::certainty`] tells what a failure means.
@@ -199,6 +204,11 @@ impl Session {
     /// # Errors
     /// When a page did not come.
     pub async fn list(&self) -> Result<Listing, Error> {
+        let late = |_| Err(self.error("list", ErrorKind::Timeout(LONGEST_LIST)));
+        timeout(LONGEST_LIST, self.read_list()).await.unwrap_or_else(late)
+    }
+
+    async fn read_list(&self) -> Result<Listing, Error> {
         let list = self.pages("list", |token| (Method::GET, page_path(CLIENTS, token), None)).await?;
         if list.complete {
             return Ok(list);
@@ -219,8 +229,8 @@ impl Session {
                 search.clients.retain(|c| c.user_id == user);
                 search
             }
-            // Searching is for administrators.
-            Err(Error { kind: ErrorKind::Status { status: 403, .. }, .. }) => list,
+            // Searching is for administrators, and may not be there.
+            Err(Error { kind: ErrorKind::Status { status: 400..=499 | 501, .. }, .. }) => list,
             Err(error) => return Err(error),
         })
     }
@@ -312,7 +322,8 @@ impl Session {
         Error { host: self.host.clone(), operation, kind }
     }
 
-    /// One call with a token. A token that C1 refuses (401: no effect) is got anew, once.
+    /// One call with a token. A token that C1 refuses (401: no effect) is got anew, once. The deadline is for all of it,
+    /// waiting for a turn and logging in included: past it nothing is sent any more.
     async fn call<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -321,9 +332,11 @@ impl Session {
         body: Option<&Value>,
         deadline: Duration,
     ) -> Result<T, Error> {
+        let deadline = Instant::now() + deadline;
         let mut renewed = false;
         loop {
-            let token = self.token().await.map_err(|kind| self.error(operation, ErrorKind::Login(Box::new(kind))))?;
+            let token = timeout_at(deadline, self.token()).await.unwrap_or(Err(ErrorKind::Paused));
+            let token = token.map_err(|kind| self.error(operation, ErrorKind::Login(Box::new(kind))))?;
             let result = self.send(operation, method, path, body, &token, deadline).await;
             match result {
                 Err(ErrorKind::Status { status: 401, .. }) if !renewed && self.tokens.can_renew() => {
@@ -355,9 +368,13 @@ impl Session {
         path: &str,
         body: Option<&Value>,
         token: &SecretString,
-        deadline: Duration,
+        deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, ErrorKind> {
-        let _turn = self.pacing.turn().await?;
+        let _turn = timeout_at(deadline, self.pacing.turn()).await.unwrap_or(Err(ErrorKind::Paused))?;
+        let deadline = deadline.saturating_duration_since(Instant::now());
+        if deadline.is_zero() {
+            return Err(ErrorKind::Paused);
+        }
         let mut bearer = header::HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
             .map_err(|_| ErrorKind::Credentials("the token is not one that a header can hold".into()))?;
         bearer.set_sensitive(true);
@@ -398,12 +415,9 @@ impl Session {
     fn watch_clock(&self, headers: &header::HeaderMap) {
         let date = headers.get(header::DATE).and_then(|d| d.to_str().ok()).and_then(|d| rfc2822::parse(d).ok());
         if let Some(date) = date {
-            self.skew.store(date.timestamp().as_second() - self.now().as_second(), Ordering::Relaxed);
+            let now = (date.timestamp(), Instant::now());
+            *self.date.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 

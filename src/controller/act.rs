@@ -22,36 +22,52 @@ use crate::{
     },
     c1::{self, Certainty, CreateRequest},
     fault::{EffectKind, FaultPoint, reach},
-    plan::{Anchor, Answer, Delivered, Effect, Flight, Guards, Next, Outcome, Record, SecretSeen, next, status},
+    plan::{
+        Anchor, Answer, Delivered, Effect, Flight, Guards, Identity, Next, Outcome, Record, SecretSeen, SecretView,
+        next, status,
+    },
     secret::{Credential, Write},
 };
 
 /// Pause between tries of one transaction: a tenth of a second, doubling to two.
 const SHORTEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
+/// What a maker whose budget is over has left to delete its client.
+const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A transaction on one object. The client secret lives here between its create and its delivery, and nowhere else.
 pub struct Pilot<'a> {
     ctx: &'a Context,
     object: PersonalClient,
     issuer: Option<std::sync::Arc<Issuer>>,
+    /// As whom it was decided to call C1: as another user its answers mean something else.
+    identity: Option<Identity>,
     secret: Option<SecretString>,
 }
 
 impl<'a> Pilot<'a> {
     /// For this object, as it was read.
     #[must_use]
-    pub fn new(ctx: &'a Context, object: PersonalClient) -> Self {
+    pub fn new(ctx: &'a Context, object: PersonalClient, identity: Option<Identity>) -> Self {
         let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
-        Self { issuer: ctx.issuers.get(&key), ctx, object, secret: None }
+        Self { issuer: ctx.issuers.get(&key), ctx, object, identity, secret: None }
     }
 
-    /// Runs a transaction to its end, within the budget.
+    /// Runs a transaction to its end, within the budget. When that is over it is told so once, and has a little more time to
+    /// clean up after itself.
     pub async fn fly(mut self, (mut flight, mut effect): Next) -> Outcome {
-        let deadline = Instant::now() + self.ctx.config.timing.budget;
+        let mut deadline = Instant::now() + self.ctx.config.timing.budget;
+        let mut extended = false;
         let mut pause = SHORTEST_PAUSE;
         while let Some(wanted) = effect {
-            let answer = if Instant::now() >= deadline { Answer::OutOfTime } else { self.perform(wanted).await };
+            let answer = if Instant::now() < deadline {
+                self.perform(wanted).await
+            } else {
+                if !extended {
+                    (extended, deadline) = (true, Instant::now() + CLEAN_UP);
+                }
+                Answer::OutOfTime
+            };
             if matches!(answer, Answer::Unknown { .. }) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -77,7 +93,7 @@ impl<'a> Pilot<'a> {
             Effect::DeleteClient { .. } => EffectKind::DeleteClient,
             Effect::DeleteSecret { .. } => EffectKind::DeleteSecret,
             Effect::RemoveFinalizer { .. } => EffectKind::RemoveFinalizer,
-            Effect::ReadSecret => return Answer::Secret(observe::read_secret(self.ctx, &self.object).await),
+            Effect::ReadSecret => return self.read_secret().await,
             Effect::ReadObject => return self.read_object().await,
         };
         reach(FaultPoint::Before(kind));
@@ -104,6 +120,13 @@ impl<'a> Pilot<'a> {
 
     fn name(&self) -> String {
         format!("{}/{}", self.namespace(), self.object.name_any())
+    }
+
+    async fn read_secret(&self) -> Answer {
+        match observe::read_secret(self.ctx, &self.object).await {
+            SecretView::Unknown(message) => Answer::Unknown { reason: Reason::Unreachable, message },
+            secret => Answer::Secret(secret),
+        }
     }
 
     async fn read_object(&self) -> Answer {
@@ -297,9 +320,11 @@ impl<'a> Pilot<'a> {
     }
 
     fn session(&self) -> Result<std::sync::Arc<c1::Session>, Answer> {
-        self.issuer.as_ref().and_then(|i| i.state().session).ok_or_else(|| Answer::Refused {
+        let state = self.issuer.as_ref().map(|i| i.state()).unwrap_or_default();
+        let session = state.session.filter(|_| self.identity.is_some() && state.identity == self.identity);
+        session.ok_or_else(|| Answer::Refused {
             reason: Reason::IssuerNotReady,
-            message: format!("{} is not connected", self.object.issuer_ref()),
+            message: format!("{} is not connected, or as another user than before", self.object.issuer_ref()),
         })
     }
 }
@@ -482,8 +507,9 @@ fn lost(error: &Error) -> Answer {
 fn object_answer(error: &Error) -> Answer {
     match error.status() {
         Some(status) if status.is_conflict() => Answer::Conflict,
-        // 422: another UID, or a finalizer added to an object that is being deleted (apiserver-facts F29, F30).
-        Some(status) if status.is_not_found() || status.is_invalid() => Answer::Gone,
+        Some(status) if status.is_not_found() => Answer::Gone,
+        // 422: another UID, a finalizer added to an object that is being deleted, or a policy that says no. Only a read tells.
+        Some(status) if status.is_invalid() => lost(error),
         Some(status) if (400..500).contains(&status.code) && status.code != 429 && status.code != 408 => {
             Answer::Refused { reason: Reason::SecretRefused, message: status.message.clone() }
         }

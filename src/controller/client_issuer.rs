@@ -8,7 +8,7 @@ use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::{controller::Action, events::EventType},
+    runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::{
     act::merge_patch,
     context::Context,
     error::{Error, kubernetes},
-    issuers::{Issuer, IssuerKey},
+    issuers::{Issuer, IssuerKey, SpecVersion},
     tenant,
 };
 use crate::{
@@ -136,8 +136,9 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
     let issuer = ctx.issuers.entry(key);
     let interval =
         object.tenant().inventory_interval.as_ref().and_then(|d| d.get().ok()).unwrap_or(ctx.config.inventory_interval);
-    let generation = object.meta().generation.unwrap_or_default();
-    if let Some(wait) = issuer.not_due(generation, interval) {
+    let version = version(object);
+    issuer.begin(&version.uid);
+    if let Some(wait) = issuer.not_due(&version, interval) {
         return Ok(Action::requeue(wait));
     }
     let result = connect(ctx, object, &issuer).await;
@@ -145,16 +146,31 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
         Ok(()) => inventory(ctx, &issuer).await,
         Err(why) => Err(why),
     };
-    issuer.looked(generation, result.is_ok(), LONGEST_RETRY.min(interval));
+    issuer.looked(version.clone(), result.is_ok(), LONGEST_RETRY.min(interval));
     issuer.update(|state| state.not_ready = result.as_ref().err().cloned());
     let deleting = object.meta().deletion_timestamp.is_some();
     let result =
         if deleting { Err((Reason::Deleting, format!("{users} PersonalClient(s) still need it"))) } else { result };
     ctx.metrics.issuer_looked(&key.name, key.namespace.as_deref(), result.is_ok(), ctx.clock.now());
     report(ctx, object, key, &issuer, &result).await?;
-    // All that this changes for objects is decided from caches: it costs no call.
-    let _ = ctx.look_again.send(());
-    Ok(Action::requeue(issuer.not_due(generation, interval).unwrap_or(interval)))
+    // All that this changes for its objects is decided from caches: it costs no call.
+    let _ = ctx.look_again.send(Some(key.clone()));
+    forget_what_is_gone(ctx);
+    Ok(Action::requeue(issuer.not_due(&version, interval).unwrap_or(interval)))
+}
+
+fn version<K: IssuerObject>(object: &K) -> SpecVersion {
+    SpecVersion { uid: object.uid().unwrap_or_default(), generation: object.meta().generation.unwrap_or_default() }
+}
+
+/// What does not exist any more needs no memory.
+fn forget_what_is_gone(ctx: &Context) {
+    let living = ctx.stores.personal_clients.state().iter().filter_map(|o| o.meta().uid.clone()).collect();
+    ctx.memory.retain(&living);
+    ctx.issuers.retain(|key| match &key.namespace {
+        Some(namespace) => ctx.stores.issuers.get(&ObjectRef::new(&key.name).within(namespace)).is_some(),
+        None => ctx.stores.cluster_issuers.get(&ObjectRef::new(&key.name)).is_some(),
+    });
 }
 
 type Why = (Reason, String);
@@ -174,9 +190,9 @@ async fn connect<K: IssuerObject>(ctx: &Context, object: &K, issuer: &Issuer) ->
         tenant.ca_bundle.as_ref().map(|text| STANDARD.decode(text.split_whitespace().collect::<String>())).transpose();
     let ca = ca.map_err(|_| (Reason::InvalidConfiguration, "caBundle is not base64".to_owned()))?;
     let auth = credentials(ctx, object).await?;
-    let generation = object.meta().generation.unwrap_or_default();
     let state = issuer.state();
-    let same = state.session.is_some_and(|s| s.base() == address.base && s.is_login(&auth)) && issuer.is_of(generation);
+    let same =
+        state.session.is_some_and(|s| s.base() == address.base && s.is_login(&auth)) && issuer.is_of(&version(object));
     if same {
         return Ok(());
     }
@@ -366,9 +382,7 @@ fn orphans(ctx: &Context, key: &IssuerKey, inventory: &Inventory) -> Vec<Orphan>
 fn claimed(ctx: &Context, client: &Client, marker: &Marker) -> bool {
     // Known only by digest: not ours to judge.
     let Some((namespace, name)) = marker.object() else { return true };
-    let Some(object) =
-        ctx.stores.personal_clients.get(&kube::runtime::reflector::ObjectRef::new(name).within(namespace))
-    else {
+    let Some(object) = ctx.stores.personal_clients.get(&ObjectRef::new(name).within(namespace)) else {
         return false;
     };
     let Ok(object) = &object.0 else { return true };

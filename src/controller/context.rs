@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::issuers::Issuers;
+use super::issuers::{IssuerKey, Issuers};
 use crate::{
     api::{ClientIssuer, ClusterClientIssuer, PersonalClient},
     c1::Deadlines,
@@ -106,6 +106,11 @@ impl Filling {
     }
 }
 
+/// How long a cache may lag behind our own writes.
+const CACHE_LAG: Duration = Duration::from_secs(30);
+/// Between renderings of a Secret that somebody keeps changing.
+pub const RENDER_PAUSE: Duration = Duration::from_mins(1);
+
 /// What every reconcile shares.
 pub struct Context {
     /// The API server.
@@ -128,8 +133,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Transactions under way: a shutdown waits for them.
     pub tasks: TaskTracker,
-    /// Has every object looked at again.
-    pub look_again: broadcast::Sender<()>,
+    /// Has the objects of an issuer looked at again, or all.
+    pub look_again: broadcast::Sender<Option<IssuerKey>>,
 }
 
 /// What this process alone knows of objects. Losing it costs time, never a credential.
@@ -145,10 +150,12 @@ pub struct Known {
     pub in_flight: bool,
     /// The open attempt, when no create was sent for it.
     pub unsent: Option<String>,
-    /// The open attempt, and when it was first seen.
+    /// The open attempt, with the time of its intent, and when it was first seen: one that is used again is young again.
     pub seen: Option<(String, Instant)>,
-    /// The version that we wrote last: a cache that is older decides nothing.
-    pub written: Option<u64>,
+    /// The version that we wrote last, and when: a cache that is older decides nothing.
+    pub written: Option<(u64, Instant)>,
+    /// How often the Secret was rendered in a row, and when last.
+    pub rendered: Option<(u32, Instant)>,
     /// Fruitless looks in a row.
     pub failures: u32,
 }
@@ -171,13 +178,32 @@ impl Memory {
     #[must_use]
     pub fn is_stale(&self, uid: &str, cached: Option<&str>) -> bool {
         let cached: Option<u64> = cached.and_then(|v| v.parse().ok());
-        self.with(uid, |known| matches!((known.written, cached), (Some(written), Some(cached)) if cached < written))
+        self.with(uid, |known| match (known.written, cached) {
+            // After a while it is believed: the API server may have been restored from a backup.
+            (Some((written, at)), Some(cached)) => cached < written && at.elapsed() < CACHE_LAG,
+            _ => false,
+        })
     }
 
     /// Remembers our own last write.
     pub fn wrote(&self, uid: &str, version: Option<&str>) {
         let version = version.and_then(|v| v.parse().ok());
-        self.with(uid, |known| known.written = known.written.max(version));
+        self.with(uid, |known| known.written = version.map(|v| (v, Instant::now())));
+    }
+
+    /// Whether the Secret may be rendered again: somebody may undo it each time. Three times in a row at once, then each
+    /// minute.
+    #[must_use]
+    pub fn may_render(&self, uid: &str) -> bool {
+        self.with(uid, |known| {
+            let (times, last) = known.rendered.unwrap_or((0, Instant::now()));
+            let times = if last.elapsed() > RENDER_PAUSE { 0 } else { times };
+            let may = times < 3;
+            if may {
+                known.rendered = Some((times + 1, Instant::now()));
+            }
+            may
+        })
     }
 
     /// For how long the open attempt has been seen.

@@ -60,6 +60,11 @@ impl Issuers {
         all.entry(key.clone()).or_default().clone()
     }
 
+    /// Forgets issuers that do not exist any more, their tokens and inventories.
+    pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| exists(key));
+    }
+
     /// Forgets an issuer, its token and its inventory.
     pub fn forget(&self, key: &IssuerKey) {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -90,9 +95,18 @@ pub struct State {
     looked: Option<Looked>,
 }
 
-#[derive(Clone, Copy)]
+/// Which spec of which object: a name that was deleted and made again begins anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecVersion {
+    /// UID of the object.
+    pub uid: String,
+    /// Generation of its spec.
+    pub generation: i64,
+}
+
+#[derive(Clone)]
 struct Looked {
-    generation: i64,
+    version: SpecVersion,
     at: Instant,
     failures: u32,
     longest_retry: Duration,
@@ -113,29 +127,38 @@ impl Issuer {
     /// Takes a new session: identity and inventory were another's.
     pub fn connect(&self, session: Session) {
         self.update(|state| {
-            let looked = state.looked;
+            let looked = state.looked.take();
             *state = State { session: Some(Arc::new(session)), looked, ..State::default() };
         });
     }
 
-    /// Whether the last look was at this generation of the spec.
+    /// Whether the last look was at this spec.
     #[must_use]
-    pub fn is_of(&self, generation: i64) -> bool {
-        self.state().looked.is_some_and(|l| l.generation == generation)
+    pub fn is_of(&self, version: &SpecVersion) -> bool {
+        self.state().looked.is_some_and(|l| l.version == *version)
+    }
+
+    /// Forgets all that was known of another object of this name.
+    pub fn begin(&self, uid: &str) {
+        self.update(|state| {
+            if state.looked.as_ref().is_some_and(|l| l.version.uid != uid) {
+                *state = State::default();
+            }
+        });
     }
 
     /// Remembers a look.
-    pub fn looked(&self, generation: i64, ok: bool, longest_retry: Duration) {
+    pub fn looked(&self, version: SpecVersion, ok: bool, longest_retry: Duration) {
         self.update(|state| {
-            let failures = if ok { 0 } else { state.looked.map_or(0, |l| l.failures).saturating_add(1) };
-            state.looked = Some(Looked { generation, at: Instant::now(), failures, longest_retry });
+            let failures = if ok { 0 } else { state.looked.as_ref().map_or(0, |l| l.failures).saturating_add(1) };
+            state.looked = Some(Looked { version, at: Instant::now(), failures, longest_retry });
         });
     }
 
     /// How long until the next look is due; `None`: it is. After failures a second, doubling.
     #[must_use]
-    pub fn not_due(&self, generation: i64, interval: Duration) -> Option<Duration> {
-        let looked = self.state().looked.filter(|l| l.generation == generation)?;
+    pub fn not_due(&self, version: &SpecVersion, interval: Duration) -> Option<Duration> {
+        let looked = self.state().looked.filter(|l| l.version == *version)?;
         let pause = match looked.failures {
             0 => interval,
             n => Duration::from_secs(1 << (n - 1).min(9)).min(looked.longest_retry),

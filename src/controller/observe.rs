@@ -45,7 +45,7 @@ pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
         Some(secret) => SecretView::Present(Box::new(secret::seen(&secret.metadata))),
         None => SecretView::Absent,
     };
-    observed(ctx, object.clone(), secret, BTreeMap::new(), false)
+    observed(ctx, object.clone(), secret, BTreeMap::new())
 }
 
 /// What the API server says: first the object, then the Secret. `None`: the object is gone, or another of that name.
@@ -56,10 +56,11 @@ pub async fn live(
     ctx: &Context,
     object: &PersonalClient,
     reads: BTreeMap<String, ClientRead>,
+    listed: bool,
 ) -> Result<Option<Observed>, Error> {
     let Some(object) = read_object(ctx, object).await? else { return Ok(None) };
     let secret = read_secret(ctx, &object).await;
-    Ok(Some(observed(ctx, object, secret, reads, true)))
+    Ok(Some(Observed { listed, live: true, ..observed(ctx, object, secret, reads) }))
 }
 
 /// The object as it is; `None`: gone, or another of that name.
@@ -110,10 +111,9 @@ fn observed(
     object: PersonalClient,
     secret: SecretView,
     reads: BTreeMap<String, ClientRead>,
-    live: bool,
 ) -> Observed {
     let uid = object.uid().unwrap_or_default();
-    let open = Record::of(&object).open.map(|o| o.attempt);
+    let open = Record::of(&object).open.map(|o| format!("{} {}", o.attempt, o.started_at));
     let open_seen = ctx.memory.open_seen(&uid, open.as_deref());
     let (in_flight, unsent) = ctx.memory.with(&uid, |k| (k.in_flight, k.unsent.clone()));
     let namespace = namespace(ctx, &object);
@@ -124,7 +124,8 @@ fn observed(
     Observed {
         issuer: issuer(ctx, &object, delivered, namespace.as_deref()),
         namespace_terminating: namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some()),
-        live,
+        live: false,
+        listed: false,
         cluster: ctx.config.cluster.clone(),
         secret,
         reads,
@@ -156,14 +157,14 @@ fn issuer(
             let issuer = found.0.as_ref().ok()?;
             let policy = issuer.spec.policy.as_ref();
             let allowed = allows(policy.and_then(|p| p.allowed.as_ref()));
-            (issuer.spec.tenant.defaults.clone(), true, allowed, issuer.metadata.deletion_timestamp.is_some())
+            (issuer.spec.tenant.defaults.clone(), Some(true), allowed, issuer.metadata.deletion_timestamp.is_some())
         }
         IssuerKind::ClusterClientIssuer => {
             let found = ctx.stores.cluster_issuers.get(&ObjectRef::new(&reference.name))?;
             let issuer = found.0.as_ref().ok()?;
             let policy = &issuer.spec.policy;
             let labels = namespace.and_then(|n| n.metadata.labels.clone()).unwrap_or_default();
-            let selected = namespace.is_some() && selects(&policy.namespace_selector, &labels);
+            let selected = namespace.map(|_| selects(&policy.namespace_selector, &labels));
             let allowed = allows(policy.allowed.as_ref());
             (issuer.spec.tenant.defaults.clone(), selected, allowed, issuer.metadata.deletion_timestamp.is_some())
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     act::{self, Pilot},
-    context::Context,
+    context::{Context, RENDER_PAUSE},
     error::Error,
     issuers::IssuerKey,
     observe,
@@ -21,12 +21,13 @@ use crate::{
     clock::LONGEST_SLEEP,
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, ClientRead, Guards, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step, Victim, plan, status,
+        Abandon, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step, Victim, plan,
+        status,
     },
 };
 
 /// How often evidence is fetched for one decision before it is put off.
-const MOST_LOOKS: usize = 12;
+const MOST_LOOKS: usize = 64;
 /// After a write of ours, should its own event not come.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -49,7 +50,10 @@ pub async fn reconcile(object: Arc<DeserializeGuard<PersonalClient>>, ctx: Arc<C
     }
     let decision = plan(&observe::cached(&ctx, cached), ctx.clock.now(), &Guards::ALL);
     let action = match decision.step {
-        Step::Nothing => wake(&ctx, &decision),
+        Step::Nothing => {
+            ctx.memory.with(&uid, |known| known.failures = 0);
+            wake(&ctx, &decision)
+        }
         _ => pursue(&ctx, cached).await?,
     };
     Ok(action)
@@ -82,8 +86,9 @@ fn wake(ctx: &Context, decision: &Plan) -> Action {
 /// Reads object and Secret from the API server, decides anew, and fetches evidence until there is something to do.
 async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, Error> {
     let mut reads = BTreeMap::new();
+    let mut listed = false;
     for _ in 0..MOST_LOOKS {
-        let Some(observed) = observe::live(ctx, cached, reads.clone()).await? else {
+        let Some(observed) = observe::live(ctx, cached, reads.clone(), listed).await? else {
             return Ok(Action::await_change());
         };
         let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
@@ -97,7 +102,10 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
                     }
                     return Err(error.into());
                 }
-                fetched => fetched?,
+                fetched => {
+                    fetched?;
+                    listed |= *look == Look::List;
+                }
             },
             _ => {
                 let action = take(ctx, observed, &decision).await?;
@@ -132,6 +140,7 @@ async fn fetch(
 /// Does the one thing.
 async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result<Action, Error> {
     let object = observed.object.clone();
+    let identity = observed.issuer.as_ref().and_then(|i| i.identity.clone());
     match &decision.step {
         Step::Nothing | Step::Look(_) => {}
         Step::UpdateStatus(wanted) => {
@@ -141,17 +150,20 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
         Step::AddFinalizer => act::add_finalizer(ctx, &object).await?,
         Step::Claim(seen) => act::claim(ctx, &object, seen).await?,
+        Step::Render(_) if !ctx.memory.may_render(&object.uid().unwrap_or_default()) => {
+            return Ok(Action::requeue(RENDER_PAUSE));
+        }
         Step::Render(_) => act::render(ctx, &object).await?,
         Step::Strike(id) => strike(ctx, &object, id, false).await?,
-        Step::Revoke(victim) => revoke(ctx, &object, victim).await?,
+        Step::Revoke(victim) => revoke(ctx, &object, identity.as_ref(), victim).await?,
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
-            return fly(ctx, object, start).await;
+            return fly(ctx, object, identity, start).await;
         }
-        Step::Abandon(step) => return fly(ctx, object, Abandon::start(step.clone(), None)).await,
+        Step::Abandon(step) => return fly(ctx, object, identity, Abandon::start(step.clone(), None)).await,
         Step::Remove(step) => {
             let start = Remove::start(step.clone(), act::anchor(&object));
-            return fly(ctx, object, start).await;
+            return fly(ctx, object, identity, start).await;
         }
     }
     Ok(Action::requeue(SOON))
@@ -159,14 +171,19 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
 
 /// Runs a transaction in a task of its own: neither a shutdown nor the end of this reconcile cancels it while the client
 /// secret is only in memory.
-async fn fly(ctx: &Arc<Context>, object: PersonalClient, start: Next) -> Result<Action, Error> {
+async fn fly(
+    ctx: &Arc<Context>,
+    object: PersonalClient,
+    identity: Option<Identity>,
+    start: Next,
+) -> Result<Action, Error> {
     let uid = object.uid().unwrap_or_default();
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     ctx.memory.with(&uid, |known| known.in_flight = true);
     let task = {
         let (ctx, object, uid) = (ctx.clone(), object.clone(), uid.clone());
         ctx.clone().tasks.spawn(async move {
-            let outcome = Pilot::new(&ctx, object.clone()).fly(start).await;
+            let outcome = Pilot::new(&ctx, object.clone(), identity).fly(start).await;
             let landed = land(&ctx, &object, &outcome).await;
             ctx.memory.with(&uid, |known| known.in_flight = false);
             landed
@@ -182,7 +199,9 @@ async fn fly(ctx: &Arc<Context>, object: PersonalClient, start: Next) -> Result<
 async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Result<Action, Error> {
     let uid = object.uid().unwrap_or_default();
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    if !matches!(outcome, Outcome::LookAgain { .. }) {
+    // What cannot be revoked is tried less and less often.
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    if !matches!((outcome, deleting), (Outcome::LookAgain { .. }, _) | (Outcome::Failed { .. }, true)) {
         ctx.memory.with(&uid, |known| known.failures = 0);
     }
     match outcome {
@@ -204,7 +223,7 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             if let Some((before, status)) = act::record_failure(ctx, object, *reason, message).await? {
                 tell_change(ctx, &before, &status).await;
             }
-            Ok(Action::requeue(SOON))
+            Ok(Action::requeue(if deleting { pause(ctx, &uid) } else { SOON }))
         }
         Outcome::LookAgain { .. } => Ok(Action::requeue(pause(ctx, &uid))),
         Outcome::Abandoned { id } => {
@@ -275,10 +294,16 @@ async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientSta
 }
 
 /// Deletes a client whose overlap is over, then strikes it from status.
-async fn revoke(ctx: &Context, object: &PersonalClient, victim: &Victim) -> Result<(), Error> {
+async fn revoke(
+    ctx: &Context,
+    object: &PersonalClient,
+    identity: Option<&Identity>,
+    victim: &Victim,
+) -> Result<(), Error> {
     let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
     let Some(issuer) = ctx.issuers.get(&key) else { return Ok(()) };
-    let Some(session) = issuer.state().session else { return Ok(()) };
+    let state = issuer.state();
+    let Some(session) = state.session.filter(|_| state.identity.as_ref() == identity) else { return Ok(()) };
     reach(FaultPoint::Before(EffectKind::DeleteClient));
     if issuer.delete(&session, &victim.id).await? {
         ctx.metrics.client_deleted();

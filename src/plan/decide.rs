@@ -25,6 +25,8 @@ const MOST_RETIRING: usize = 3;
 /// A loss or failure is forgotten after a day of health.
 const BACKOFF_MEMORY: Duration = Duration::from_hours(24);
 const BACKOFF_LONGEST: Duration = Duration::from_hours(1);
+/// How soon a Secret that could not be read is read again.
+const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
 
 /// One decision being made.
 pub(super) struct Decision<'a> {
@@ -69,6 +71,10 @@ impl<'a> Decision<'a> {
         if self.o.in_flight {
             return self.nothing();
         }
+        if let SecretView::Unknown(_) = self.o.secret {
+            // No evidence of anything: neither that the Secret is lost, nor that it does not hold a client.
+            return Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) };
+        }
         self.finalizer_torn_off()
             .or_else(|| self.secret_wins())
             .or_else(|| self.secret_left())
@@ -104,6 +110,8 @@ impl<'a> Decision<'a> {
         match self.presence(client) {
             Presence::Gone | Presence::MarkerLost => None,
             Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
+            // Against a client that is known to be current, only one that is known to live.
+            Presence::Unproven if self.status.client.is_some() => None,
             Presence::Live | Presence::Unproven => {
                 Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered)))))
             }
@@ -126,6 +134,8 @@ impl<'a> Decision<'a> {
         }
         match (seen.content, self.read(&client.id)) {
             (Content::Altered, _) | (_, Some(Presence::Gone | Presence::MarkerLost)) => None,
+            // Whoever deletes the object from now on must find us waiting.
+            (_, Some(_)) if !self.has_finalizer() => Some(self.step(Step::AddFinalizer)),
             (_, Some(_)) => Some(self.step(Step::Claim(Box::new(seen.clone())))),
             (_, None) => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
         }
@@ -134,7 +144,7 @@ impl<'a> Decision<'a> {
     /// Rows 6 to 9: an attempt whose outcome nobody knows.
     fn open_attempt(&self) -> Option<Plan> {
         match self.opened() {
-            Opened::No | Opened::Unsent | Opened::Nothing | Opened::Used(_) => None,
+            Opened::No | Opened::Unsent | Opened::Nothing | Opened::Guess | Opened::Used => None,
             Opened::Young(until) => Some(self.issuing(Some(until))),
             Opened::NeedList if self.identity().is_some() => Some(self.step(Step::Look(Look::List))),
             Opened::NeedList => self.issuer_missing().or_else(|| Some(self.issuing(None))),
@@ -217,6 +227,11 @@ impl<'a> Decision<'a> {
                 "the credential is past its lifetime: change spec.expires to issue a new one",
             );
         }
+        let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
+        if !status::is_ready(&self.status) && (past || self.presence(client) != Presence::Live) {
+            // It was said that it does not work, and nothing proves yet that it does.
+            return self.nothing();
+        }
         let mut base = self.status.clone();
         if let Holding::Ours(seen, _) = self.holding()
             && matches!(seen.content, Content::Intact { .. })
@@ -224,8 +239,13 @@ impl<'a> Decision<'a> {
             base.secret_resource_version = Some(seen.resource_version.clone());
         }
         let wanted = status::ready(&base, self.o.object.secret_name(), self.generation(), self.now);
-        let wake =
-            client.expires_time.iter().map(|t| t.0).chain(self.status.retiring.iter().map(|r| r.revoke_time.0)).min();
+        let wake = client
+            .expires_time
+            .iter()
+            .map(|t| t.0)
+            .chain(self.status.retiring.iter().map(|r| r.revoke_time.0))
+            .filter(|time| *time > self.now)
+            .min();
         let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
         Plan { step, wake }
     }
@@ -265,6 +285,10 @@ impl<'a> Decision<'a> {
             Presence::Gone if !self.expired(client) => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
+            // It was proven once; that another user cannot see it takes nothing back.
+            Presence::Unproven if status::ready_reason(&self.status) == Some(Reason::Revoked.as_str()) => {
+                need(Need::Revoked, format!("client {} was deleted at C1", client.id))
+            }
             _ => None,
         }
     }
@@ -281,6 +305,9 @@ impl<'a> Decision<'a> {
             Err(error) => return Ok(self.not_ready(Reason::RequestRejected, &error.to_string())),
         };
         let namespace = self.o.object.metadata.namespace.clone().unwrap_or_default();
+        if issuer.namespace_selected.is_none() {
+            return Ok(self.nothing());
+        }
         if let Some(message) = wanted.denied(&reference, issuer, &namespace) {
             return Ok(self.not_ready(Reason::DeniedByPolicy, &message));
         }
@@ -295,7 +322,7 @@ impl<'a> Decision<'a> {
             return Ok(Plan { step: Step::Nothing, wake: Some(until) });
         }
         let full = self.status.retiring.len() >= MOST_RETIRING && matches!(need, Need::SpecChanged);
-        let first = self.status.retiring.iter().map(|r| r.revoke_time.0).min();
+        let first = self.status.retiring.iter().map(|r| r.revoke_time.0).filter(|time| *time > self.now).min();
         if full { Ok(Plan { step: Step::Nothing, wake: first }) } else { Err(wanted) }
     }
 
@@ -325,7 +352,7 @@ impl<'a> Decision<'a> {
         let secret_name = self.o.object.secret_name().to_owned();
         let mut record = match self.opened() {
             // Its secret was used by somebody (a backup was restored): not ours to delete, so it leaves the record.
-            Opened::Used(_) => Record { open: None, abandoned: self.record.abandoned.clone() },
+            Opened::Used => Record { open: None, abandoned: self.record.abandoned.clone() },
             // It needs no end: no client of it exists, or one that status or Secret names.
             Opened::Unsent | Opened::No => Record { open: None, ..self.record.clone() },
             _ => self.record.burnt(self.now),
@@ -373,7 +400,13 @@ impl<'a> Decision<'a> {
                 status.retiring.push(owed);
             }
         }
-        // What the spec asks may be something else by now: the next look says so.
+        if !matches!(seen.content, Content::Intact { rendered: true }) {
+            status.secret_resource_version = None;
+        }
+        if delivered.asked != asked(&self.o.object.spec) {
+            let message = "the credential of an earlier spec was delivered: a new one is being issued";
+            return status::not_ready(&status, Reason::Issuing, message, self.generation(), self.now);
+        }
         status::ready(&status, name, self.generation(), self.now)
     }
 

@@ -42,9 +42,11 @@ pub(super) enum Opened<'a> {
     /// It made a client, which was never used.
     Found(&'a Client),
     /// It made a client, and somebody used it.
-    Used(#[allow(dead_code)] &'a Client),
-    /// It made none, by a complete list; or by none, but few are so.
+    Used,
+    /// It made none, by a complete list.
     Nothing,
+    /// It cannot be told. For a new attempt that will do a few times; not for letting go.
+    Guess,
     /// It cannot be told, and too many before could not.
     Unproven,
 }
@@ -102,7 +104,7 @@ impl<'a> Decision<'a> {
         if !self.guards.prove_gone {
             return Presence::Gone;
         }
-        let Some(inventory) = self.inventory().filter(|i| i.complete) else { return Presence::Unproven };
+        let Some(inventory) = self.inventory().filter(|i| i.complete && !i.empty) else { return Presence::Unproven };
         let Some(identity) = self.identity() else { return Presence::Unproven };
         let same_user = (&client.host, &client.user_id) == (&identity.host, &identity.user_id);
         let settle = self.o.timing.settle;
@@ -120,9 +122,14 @@ impl<'a> Decision<'a> {
     fn old_in(&self, started_at: Timestamp) -> Duration {
         let timing = &self.o.timing;
         let seen = (timing.budget + timing.grace).saturating_sub(self.o.open_seen);
-        // A start in the future is no evidence.
-        let by_clock = (timing.budget + timing.skew).saturating_sub(self.since(started_at));
-        if started_at > self.now { seen } else { seen.min(by_clock) }
+        let by_clock = self.past_by_clock(started_at);
+        by_clock.map_or(seen, |past| seen.min((timing.budget + timing.skew).saturating_sub(past)))
+    }
+
+    /// How long ago an attempt began, by wall clock: no evidence while that cannot be believed, or lies in the future.
+    fn past_by_clock(&self, started_at: Timestamp) -> Option<Duration> {
+        let clock_off = self.o.issuer.as_ref().is_some_and(|i| i.clock_off);
+        (!clock_off && started_at <= self.now).then(|| self.since(started_at))
     }
 
     pub(super) fn opened(&self) -> Opened<'a> {
@@ -142,25 +149,22 @@ impl<'a> Decision<'a> {
         }
         let Some(inventory) = self.inventory() else { return Opened::NeedList };
         if let Some((client, _)) = self.listed().find(|(_, m)| m.attempt == open.attempt) {
-            return if client.last_used_at.is_some() { Opened::Used(client) } else { Opened::Found(client) };
+            return if client.last_used_at.is_some() { Opened::Used } else { Opened::Found(client) };
         }
         let timing = &self.o.timing;
-        let old_for = self
-            .o
-            .open_seen
-            .saturating_sub(timing.budget + timing.grace)
-            .max(self.since(open.started_at).saturating_sub(timing.budget + timing.skew));
+        let old_for =
+            self.o.open_seen.saturating_sub(timing.budget + timing.grace).max(
+                self.past_by_clock(open.started_at).unwrap_or_default().saturating_sub(timing.budget + timing.skew),
+            );
         if inventory.began_ago >= old_for && self.guards.list_after_old {
             return Opened::NeedList;
         }
         let same_user = self.identity().is_some_and(|i| (&i.host, &i.user_id) == (&open.host, &open.user_id));
-        if (inventory.complete && same_user)
-            || !self.guards.list_after_old
-            || self.record.abandoned.len() < MOST_UNPROVEN
-        {
-            Opened::Nothing
-        } else {
-            Opened::Unproven
+        if (inventory.complete && same_user) || !self.guards.list_after_old {
+            return Opened::Nothing;
         }
+        // What another user made cannot be seen: waiting would not help.
+        let few = self.record.recent(self.now) < MOST_UNPROVEN;
+        if few || !same_user { Opened::Guess } else { Opened::Unproven }
     }
 }

@@ -97,11 +97,35 @@ impl Issue {
             State::ReadObject { at, client, secret } => self.still_ours(at, client, secret, answer, now),
             State::Record { secret, client } => self.recorded(secret, client, &answer, now),
             State::Confirm { secret, client } => self.confirmed(secret, client, &answer),
-            State::DeleteSecret { client } => {
-                let id = client.id.clone();
+            State::DeleteSecret { client } => self.secret_deleted(client, &answer),
+            State::DeleteClient { id } => self.client_deleted(id, answer),
+        }
+    }
+
+    /// The object is gone: its Secret must be, too, before its client is. A conflict is somebody who has taken it over.
+    fn secret_deleted(self: Box<Self>, client: Box<IssuedClient>, answer: &Answer) -> Next {
+        match answer {
+            Answer::Done(_) | Answer::Gone => {
+                let id = client.id;
                 self.go(State::DeleteClient { id: id.clone() }, Effect::DeleteClient { id })
             }
-            State::DeleteClient { id } => landed(Outcome::Abandoned { id }),
+            _ => landed(Outcome::Delivered),
+        }
+    }
+
+    fn client_deleted(self: Box<Self>, id: String, answer: Answer) -> Next {
+        match answer {
+            Answer::Done(_) | Answer::Gone => landed(Outcome::Abandoned { id }),
+            Answer::Unknown { .. } => {
+                let effect = Effect::DeleteClient { id: id.clone() };
+                self.go(State::DeleteClient { id }, effect)
+            }
+            Answer::Refused { reason, message } => landed(Outcome::Failed { reason, message, unsent: false }),
+            _ => landed(Outcome::Failed {
+                reason: Reason::Unreachable,
+                message: format!("its object is gone, and client {id} could not be revoked: revoke it by hand"),
+                unsent: false,
+            }),
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Observed {
     pub secret: SecretView,
     /// Reads of single clients at C1, made for this decision.
     pub reads: BTreeMap<String, ClientRead>,
+    /// A list was read for this very decision.
+    pub listed: bool,
     /// A task of this process works on the object.
     pub in_flight: bool,
     /// The open attempt, when this process knows that no create was sent for it.
@@ -65,8 +67,8 @@ pub struct IssuerView {
     pub identity: Option<Identity>,
     /// For what the object leaves out.
     pub defaults: IssuerDefaults,
-    /// Whether the policy selects the object's namespace.
-    pub namespace_selected: bool,
+    /// Whether the policy selects the object's namespace; `None`: the namespace was not seen yet.
+    pub namespace_selected: Option<bool>,
     /// Whether clients without roles are allowed.
     pub full_permissions: bool,
     /// The operator's clock and C1's differ: nothing happens because of time.
@@ -93,6 +95,8 @@ pub struct InventoryView {
     pub began_ago: Duration,
     /// Every page was read. Only then does absence mean anything.
     pub complete: bool,
+    /// It holds no client at all, of nobody: good enough for a new attempt, never for the proof that one is gone.
+    pub empty: bool,
     /// The clients that carry the object's marker, or whose ids its status or Secret names.
     pub clients: Vec<Client>,
 }

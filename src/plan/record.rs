@@ -66,6 +66,12 @@ impl Record {
         self.abandoned.iter().any(|a| a.attempt == attempt)
     }
 
+    /// How many attempts were given up lately.
+    #[must_use]
+    pub fn recent(&self, now: Timestamp) -> usize {
+        self.abandoned.iter().filter(|a| now.duration_since(a.since) < LONGEST_ABANDONED).count()
+    }
+
     /// The record after the open attempt was given up.
     #[must_use]
     pub fn burnt(&self, now: Timestamp) -> Self {

@@ -137,7 +137,7 @@ impl Decision<'_> {
                 return Some(Plan { wake: Some(until), ..plan });
             }
             Opened::NeedList => return Some(self.step(Step::Look(Look::List))),
-            Opened::Unproven => {
+            Opened::Guess | Opened::Unproven => {
                 return Some(self.blocked("C1's list of clients cannot be read to its end, so it is not known whether an attempt made a client"));
             }
             _ => {}
@@ -145,7 +145,7 @@ impl Decision<'_> {
         // What was abandoned may have come to life late: the list must be newer than the wish to delete.
         let deleted_at = self.o.object.metadata.deletion_timestamp.as_ref().map(|t| t.0);
         let stale = self.inventory().is_none_or(|i| Some(i.began) < deleted_at);
-        (attempts && stale).then(|| self.step(Step::Look(Look::List)))
+        (attempts && stale && !self.o.listed).then(|| self.step(Step::Look(Look::List)))
     }
 
     fn blocked_by_issuer(&self) -> Plan {
@@ -161,7 +161,10 @@ impl Decision<'_> {
     }
 
     fn blocked(&self, message: &str) -> Plan {
-        self.not_ready(Reason::RevocationBlocked, message)
+        let deleted_at = self.o.object.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+        let wake =
+            deleted_at.map(|t| t + LONGEST_TERMINATING).filter(|t| self.o.namespace_terminating && *t > self.now);
+        Plan { wake, ..self.not_ready(Reason::RevocationBlocked, message) }
     }
 
     fn remove(&self, victims: Vec<Victim>, left_behind: Vec<String>) -> Plan {

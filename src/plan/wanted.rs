@@ -48,7 +48,7 @@ impl Wanted {
     /// Why the issuer does not allow it; `None`: it does.
     #[must_use]
     pub fn denied(&self, reference: &IssuerRef, issuer: &IssuerView, namespace: &str) -> Option<String> {
-        if !issuer.namespace_selected {
+        if issuer.namespace_selected == Some(false) {
             return Some(format!("{reference}: policy.namespaceSelector does not select namespace {namespace}"));
         }
         if self.scoped_roles.is_empty() && !issuer.full_permissions {
