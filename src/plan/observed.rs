@@ -12,6 +12,7 @@ use crate::{
 
 /// All that is known of one `PersonalClient` at one moment.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Observed {
     /// The object.
     pub object: PersonalClient,

@@ -7,7 +7,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp
 
 use super::*;
 use crate::{
-    api::{FINALIZER, IssuerDefaults, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION},
+    api::{FINALIZER, IssuerDefaults, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION, Reason},
     c1::Client,
 };
 
@@ -526,4 +526,61 @@ fn a_settled_object_is_left_alone() {
         assert!(!replica.look());
     }
     assert_eq!(servers.borrow().version, version);
+}
+
+/// A Secret that cannot be read (the API server's encryption is down) is neither lost nor empty.
+#[test]
+fn an_unreadable_secret_proves_nothing() {
+    let (servers, mut replica) = issued();
+    let mut observed = replica.observed();
+    observed.secret = SecretView::Unknown("500".into());
+    let decision = plan(&observed, servers.borrow().now, GUARDS);
+    assert_eq!(decision.step, Step::Nothing);
+    assert!(decision.wake.is_some(), "nobody looks again");
+}
+
+/// An empty list may be a tenant under repair: it is never the proof that a client is gone.
+#[test]
+fn an_empty_list_is_no_proof() {
+    let (servers, mut replica) = issued();
+    wait(&servers, Duration::from_hours(1));
+    replica.list = Some((servers.borrow().now, vec![]));
+    let mut observed = replica.observed();
+    let look = |observed: &Observed| plan(observed, servers.borrow().now, GUARDS).step;
+    assert_eq!(look(&observed), Step::Look(Look::Client("client-1".into())), "a list of others asks for a read");
+    observed.issuer.as_mut().unwrap().inventory.as_mut().unwrap().empty = true;
+    assert_eq!(look(&observed), Step::Nothing);
+}
+
+/// It was said that the client is gone. After a restart nothing is known of C1 yet: that is no reason to say Ready.
+#[test]
+fn ready_is_said_only_with_proof() {
+    let (servers, mut replica) = issued();
+    let mut observed = replica.observed();
+    observed.object.spec.scoped_roles = Some(vec!["role".into()]);
+    let status = observed.object.status_or_default();
+    observed.object.status = Some(status::not_ready(&status, Reason::Throttled, "", 1, servers.borrow().now));
+    observed.issuer.as_mut().unwrap().inventory = None;
+    assert_eq!(plan(&observed, servers.borrow().now, GUARDS).step, Step::Nothing);
+    // Shown by a list, it is.
+    replica.list();
+    let shown = replica.observed();
+    observed.issuer = shown.issuer;
+    assert!(matches!(plan(&observed, servers.borrow().now, GUARDS).step, Step::UpdateStatus(_)));
+}
+
+/// Our clock stepped: while it differs from C1's nothing ends because of time.
+#[test]
+fn nothing_ends_because_of_a_clock_that_is_off() {
+    let (servers, mut replica) = issued();
+    servers.borrow_mut().object.spec.display_name = Some("changed".into());
+    replica.settle();
+    assert_eq!(servers.borrow().object.status_or_default().retiring.len(), 1);
+    wait(&servers, Duration::from_hours(2));
+    replica.list();
+    let mut observed = replica.observed();
+    let look = |observed: &Observed| plan(observed, servers.borrow().now, GUARDS).step;
+    assert!(matches!(look(&observed), Step::Revoke(_)), "its overlap is over");
+    observed.issuer.as_mut().unwrap().clock_off = true;
+    assert_eq!(look(&observed), Step::Nothing);
 }
