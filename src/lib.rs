@@ -13,8 +13,8 @@
 //!  fault       the points at which a test kills the process
 //! ```
 //!
-//! `api` and `plan` know no client, no clock and no socket; `plan` no randomness either. `controller::act` is the only place
-//! with side effects on objects. Who reads `docs/protocol.md` first, and then `plan::decide` and `plan::issue`, has
+//! `api` and `plan` know no client, no clock and no socket; `plan` no randomness either. `controller::act` and
+//! `controller::pilot` are the only places with side effects on objects. Who reads `docs/protocol.md` first, and then `plan::decide` and `plan::issue`, has
 //! read what matters.
 
 pub mod api;

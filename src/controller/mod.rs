@@ -1,4 +1,5 @@
-//! The imperative shell: gather what is known ([`observe`]), ask [`crate::plan`], do the one thing it says ([`act`]).
+//! The imperative shell: gather what is known ([`observe`]), ask [`crate::plan`], do the one thing it says: a single write ([`act`]) or a
+//! transaction ([`pilot`]).
 
 pub mod act;
 pub mod client_issuer;
@@ -7,6 +8,7 @@ pub mod error;
 pub mod issuers;
 pub mod observe;
 pub mod personal_client;
+pub mod pilot;
 pub mod streams;
 pub mod tenant;
 

@@ -10,11 +10,12 @@ use kube::{
 use tokio::time::Instant;
 
 use super::{
-    act::{self, Pilot},
+    act,
     context::{Context, RENDER_PAUSE},
     error::Error,
     issuers::IssuerKey,
     observe,
+    pilot::Pilot,
 };
 use crate::{
     api::{PersonalClient, PersonalClientStatus, Reason},

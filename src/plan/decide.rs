@@ -5,26 +5,22 @@ use std::time::Duration;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
-    Marker, digest,
+    Marker,
     evidence::{Opened, Presence},
     guards::Guards,
     marker,
+    need::lost,
     observed::{Observed, SecretView},
-    record::{Content, Delivered, OpenAttempt, Record, SecretSeen},
+    record::{Content, Delivered, Record, SecretSeen},
     status,
-    step::{AbandonStep, IssueStep, Look, Need, Plan, Step, Victim},
-    wanted::{Wanted, asked, template_digest},
+    step::{AbandonStep, Look, Plan, Step, Victim},
+    wanted::{asked, template_digest},
 };
 use crate::{
     api::{DeletionPolicy, FINALIZER, IssuedClient, PersonalClientStatus, Reason},
     c1::Client,
 };
 
-/// How many replaced clients may live at once; while there are that many, further rotations wait.
-const MOST_RETIRING: usize = 3;
-/// A loss or failure is forgotten after a day of health.
-const BACKOFF_MEMORY: Duration = Duration::from_hours(24);
-const BACKOFF_LONGEST: Duration = Duration::from_hours(1);
 /// How soon a Secret that could not be read is read again.
 const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
 
@@ -250,141 +246,6 @@ impl<'a> Decision<'a> {
         Plan { step, wake }
     }
 
-    // --- what the rows stand on -----------------------------------------------------------------------------------
-
-    /// Why a new client is needed, or what must be looked at to know.
-    fn need(&self) -> Option<Result<(Need, String), Look>> {
-        let name = self.o.object.secret_name();
-        let need = |need, why: String| Some(Ok((need, why)));
-        let Some(client) = &self.status.client else { return need(Need::First, String::new()) };
-        match self.holding() {
-            Holding::Unknown => return None,
-            Holding::Absent => return need(Need::SecretLost, format!("Secret {name} is missing")),
-            Holding::Foreign => return need(Need::SecretLost, format!("Secret {name} is not the operator's any more")),
-            Holding::Left(..) => {
-                return need(Need::SecretLost, format!("Secret {name} is of an earlier object of this name"));
-            }
-            Holding::Ours(seen, delivered) => match seen.content {
-                Content::Unread if self.status.secret_resource_version.as_ref() != Some(&seen.resource_version) => {
-                    return Some(Err(Look::Live));
-                }
-                Content::Altered => {
-                    return need(Need::SecretLost, format!("the credential in Secret {name} was altered"));
-                }
-                _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
-                    return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
-                }
-                _ if delivered.asked != asked(&self.o.object.spec) => {
-                    return need(Need::SpecChanged, String::new());
-                }
-                _ => {}
-            },
-        }
-        match self.presence(client) {
-            Presence::Ask => Some(Err(Look::Client(client.id.clone()))),
-            Presence::Gone if !self.expired(client) => {
-                need(Need::Revoked, format!("client {} was deleted at C1", client.id))
-            }
-            // It was proven once; that another user cannot see it takes nothing back.
-            Presence::Unproven if status::ready_reason(&self.status) == Some(Reason::Revoked.as_str()) => {
-                need(Need::Revoked, format!("client {} was deleted at C1", client.id))
-            }
-            _ => None,
-        }
-    }
-
-    /// What stands between a need and its issue; `Err`: nothing, and this is what is to be asked.
-    fn gate(&self, need: Need) -> Result<Plan, Wanted> {
-        if let Some(plan) = self.issuer_missing() {
-            return Ok(plan);
-        }
-        let Some(issuer) = &self.o.issuer else { return Ok(self.nothing()) };
-        let reference = self.o.object.issuer_ref();
-        let wanted = match Wanted::of(&self.o.object, &issuer.defaults) {
-            Ok(wanted) => wanted,
-            Err(error) => return Ok(self.not_ready(Reason::RequestRejected, &error.to_string())),
-        };
-        let namespace = self.o.object.metadata.namespace.clone().unwrap_or_default();
-        if issuer.namespace_selected.is_none() {
-            return Ok(self.nothing());
-        }
-        if let Some(message) = wanted.denied(&reference, issuer, &namespace) {
-            return Ok(self.not_ready(Reason::DeniedByPolicy, &message));
-        }
-        if matches!(self.holding(), Holding::Foreign) {
-            let name = self.o.object.secret_name();
-            let message = format!(
-                "Secret {name} exists and was not made by the operator for this object: delete or rename it, or choose another secretName"
-            );
-            return Ok(self.not_ready(Reason::SecretConflict, &message));
-        }
-        if let Some(until) = self.backoff(need) {
-            return Ok(Plan { step: Step::Nothing, wake: Some(until) });
-        }
-        let full = self.status.retiring.len() >= MOST_RETIRING && matches!(need, Need::SpecChanged);
-        let first = self.status.retiring.iter().map(|r| r.revoke_time.0).filter(|time| *time > self.now).min();
-        if full { Ok(Plan { step: Step::Nothing, wake: first }) } else { Err(wanted) }
-    }
-
-    /// The issuer is not there, or not usable.
-    fn issuer_missing(&self) -> Option<Plan> {
-        let reference = self.o.object.issuer_ref();
-        let Some(issuer) = &self.o.issuer else {
-            return Some(self.not_ready(Reason::IssuerNotFound, &format!("{reference} does not exist")));
-        };
-        let Some((reason, message)) = &issuer.not_ready else {
-            // Its first look is under way, and tells all objects when it is over.
-            let unknown = issuer.identity.is_none() || issuer.inventory.is_none();
-            return unknown.then(|| self.nothing());
-        };
-        Some(self.not_ready(Reason::IssuerNotReady, &format!("{reference} is not ready: {reason}: {message}")))
-    }
-
-    fn issue(&self, need: Need, wanted: Wanted) -> Plan {
-        let Some(identity) = self.identity() else { return self.nothing() };
-        // Never one that somebody has abandoned meanwhile: its client would have to die.
-        let unsent = self.o.unsent.clone().filter(|a| !self.record.is_abandoned(a));
-        let attempt = unsent.unwrap_or_else(|| self.o.fresh_attempt.clone());
-        if attempt.is_empty() {
-            return self.nothing();
-        }
-        let marker = Marker { owner: self.marker_owner.clone(), attempt: attempt.clone() };
-        let secret_name = self.o.object.secret_name().to_owned();
-        let mut record = match self.opened() {
-            // Its secret was used by somebody (a backup was restored): not ours to delete, so it leaves the record.
-            Opened::Used => Record { open: None, abandoned: self.record.abandoned.clone() },
-            // It needs no end: no client of it exists, or one that status or Secret names.
-            Opened::Unsent | Opened::No => Record { open: None, ..self.record.clone() },
-            _ => self.record.burnt(self.now),
-        };
-        record.open = Some(OpenAttempt {
-            attempt: attempt.clone(),
-            started_at: self.now,
-            issuer_ref: self.o.object.issuer_ref(),
-            host: identity.host.clone(),
-            user_id: identity.user_id.clone(),
-            secret_name: secret_name.clone(),
-        });
-        let secret = match &self.o.secret {
-            SecretView::Present(seen) => Some(seen.clone()),
-            _ => None,
-        };
-        let replaces = self.status.client.clone().filter(|_| need != Need::Revoked);
-        self.step(Step::Issue(Box::new(IssueStep {
-            need,
-            attempt,
-            record,
-            display_name: marker.append_to(&wanted.display_name),
-            wanted,
-            issuer_ref: self.o.object.issuer_ref(),
-            identity: identity.clone(),
-            secret_name,
-            secret,
-            replaces,
-            status: self.status.clone(),
-        })))
-    }
-
     /// The status that takes the Secret's client for the current one.
     fn take_over(&self, seen: &SecretSeen, delivered: &Delivered) -> PersonalClientStatus {
         let overlap = self.o.timing.overlap;
@@ -408,36 +269,6 @@ impl<'a> Decision<'a> {
             return status::not_ready(&status, Reason::Issuing, message, self.generation(), self.now);
         }
         status::ready(&status, name, self.generation(), self.now)
-    }
-
-    fn count_loss(&self, reason: Reason, why: &str) -> PersonalClientStatus {
-        let mut base = self.status.clone();
-        let recent = base.last_failure_time.as_ref().is_some_and(|t| self.since(t.0) < BACKOFF_MEMORY);
-        if !recent {
-            base.failed_issuance_attempts = None;
-        }
-        base.observed_generation = self.generation();
-        status::failed(&base, reason, why, self.generation(), self.now)
-    }
-
-    /// Until when the next attempt waits: a minute (or five seconds, where it may come right by itself), doubling to an hour. A new spec does not wait; nor does the first loss in a day.
-    fn backoff(&self, need: Need) -> Option<Timestamp> {
-        let failures = u32::try_from(self.status.failed_issuance_attempts?).unwrap_or(0);
-        let last = self.status.last_failure_time.as_ref()?.0;
-        if self.status.observed_generation != self.generation() {
-            return None;
-        }
-        let reason = status::ready_reason(&self.status).unwrap_or_default();
-        let is = |r: Reason| reason == r.as_str();
-        let doublings = if lost(need).is_some_and(is) { failures.checked_sub(2)? } else { failures.checked_sub(1)? };
-        // What a person has to change, or has done, is not tried often; all else may be over soon.
-        let slow = Reason::ALL.iter().any(|r| is(*r) && status::standing(*r) == status::Standing::Stalled)
-            || is(Reason::SecretRefused)
-            || lost(need).is_some();
-        let base = if slow { Duration::from_mins(1) } else { Duration::from_secs(5) };
-        let pause = base.saturating_mul(1 << doublings.min(12)).min(BACKOFF_LONGEST);
-        let until = last + spread(pause, self.o.object.metadata.uid.as_deref().unwrap_or_default());
-        (until > self.now).then_some(until)
     }
 
     // --- small questions ------------------------------------------------------------------------------------------
@@ -536,19 +367,4 @@ impl<'a> Decision<'a> {
         );
         Plan { wake, ..plan }
     }
-}
-
-/// The condition that says that a credential is lost.
-fn lost(need: Need) -> Option<Reason> {
-    match need {
-        Need::SecretLost => Some(Reason::SecretLost),
-        Need::Revoked => Some(Reason::Revoked),
-        Need::First | Need::SpecChanged => None,
-    }
-}
-
-/// Up to a tenth more, the same for an object each time, so that many that failed together do not come back together.
-fn spread(pause: Duration, uid: &str) -> Duration {
-    let seed = u32::from_str_radix(&digest(&[uid])[..4], 16).unwrap_or(0);
-    pause + pause / 10 * seed / 0xffff
 }

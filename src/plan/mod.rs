@@ -13,6 +13,7 @@ mod flight;
 mod guards;
 mod issue;
 pub mod marker;
+mod need;
 pub mod observed;
 mod record;
 mod removal;

@@ -1,0 +1,116 @@
+//! What holds of `plan` for any spec and any observation.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+use proptest::prelude::*;
+
+use super::{
+    super::*,
+    servers::{GUARDS, issued, servers},
+};
+use crate::api::{DeletionPolicy, Expires, Reason};
+
+/// An observation, from one of a new or a settled object, with anything about it changed.
+fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
+    let spec = (any::<Option<String>>(), any::<Option<String>>(), any::<bool>(), any::<bool>());
+    let world = (any::<[bool; 8]>(), 0..5_usize, 0..4_usize, -400_000_i64..400_000_000);
+    (spec, world).prop_map(|((expires, display_name, retain, no_roles), (flags, secret, content, ahead))| {
+        let [settled, deleting, listed, empty, clock_off, no_identity, no_issuer, open] = flags;
+        let (servers, mut replica) = if settled {
+            issued()
+        } else {
+            let servers = servers();
+            let replica = super::servers::Replica::new(&servers);
+            (servers, replica)
+        };
+        if listed {
+            replica.list();
+        }
+        let mut o = replica.observed();
+        let now = servers.borrow().now + SignedDuration::from_secs(ahead);
+        o.object.spec.expires = expires.map(Expires);
+        o.object.spec.display_name = display_name;
+        o.object.spec.deletion_policy = retain.then_some(DeletionPolicy::Retain);
+        if no_roles {
+            o.object.spec.scoped_roles = None;
+        }
+        if deleting {
+            o.object.metadata.deletion_timestamp = Some(Time(now));
+        }
+        if open {
+            let open = OpenAttempt {
+                attempt: "another".into(),
+                started_at: servers.borrow().now,
+                issuer_ref: o.object.issuer_ref(),
+                host: "h".into(),
+                user_id: "user".into(),
+                secret_name: "deployer".into(),
+            };
+            let text = serde_json::to_string(&Record { open: Some(open), abandoned: vec![] }).unwrap();
+            o.object.metadata.annotations.get_or_insert_default().insert(crate::api::RECORD_ANNOTATION.into(), text);
+        }
+        match (secret, &mut o.secret) {
+            (0, secret) => *secret = SecretView::Absent,
+            (1, secret) => *secret = SecretView::Unknown("why".into()),
+            (2, SecretView::Present(seen)) => seen.delivered = None,
+            (3, SecretView::Present(seen)) => seen.delivered.as_mut().unwrap().owner.uid = "former".into(),
+            (_, SecretView::Present(seen)) => {
+                seen.content = [
+                    Content::Unread,
+                    Content::Altered,
+                    Content::Intact { rendered: true },
+                    Content::Intact { rendered: false },
+                ][content];
+            }
+            _ => {}
+        }
+        let issuer = o.issuer.as_mut().unwrap();
+        issuer.clock_off = clock_off;
+        if let Some(inventory) = &mut issuer.inventory {
+            inventory.empty = empty;
+        }
+        if no_identity {
+            issuer.identity = None;
+            issuer.not_ready = Some((Reason::Unreachable, "no answer".into()));
+        }
+        if no_issuer {
+            o.issuer = None;
+        }
+        (o, now)
+    })
+}
+
+proptest! {
+    /// It never panics, and says each thing once: on the status that it asked for it does not ask for the same again.
+    #[test]
+    fn any_observation_has_a_plan_that_comes_to_rest((mut o, now) in observations()) {
+        let mut said = vec![];
+        for _ in 0..6 {
+            let Step::UpdateStatus(status) = plan(&o, now, GUARDS).step else { return Ok(()) };
+            prop_assert!(!said.contains(&status), "said twice: {status:?}");
+            o.object.status = Some((*status).clone());
+            said.push(status);
+        }
+        prop_assert!(false, "it goes on and on: {said:?}");
+    }
+
+    /// Who has nothing to do sleeps: a time to wake at lies ahead.
+    #[test]
+    fn a_time_to_wake_at_lies_ahead((o, now) in observations()) {
+        let decision = plan(&o, now, GUARDS);
+        if decision.step == Step::Nothing {
+            prop_assert!(decision.wake.is_none_or(|wake| wake > now), "{decision:?}");
+        }
+    }
+
+    /// Nothing is ever done on the word of a cache that cannot be looked at again, nor to a Secret that could not be read.
+    #[test]
+    fn an_unreadable_secret_is_left_alone((mut o, now) in observations()) {
+        o.secret = SecretView::Unknown("why".into());
+        o.object.metadata.deletion_timestamp = None;
+        let step = plan(&o, now, GUARDS).step;
+        prop_assert_eq!(step, Step::Nothing);
+    }
+}

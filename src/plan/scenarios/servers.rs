@@ -1,0 +1,321 @@
+//! The API server, C1 and replicas, as far as the stories need them.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
+
+use super::super::*;
+use crate::{
+    api::{FINALIZER, IssuerDefaults, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION},
+    c1::Client,
+};
+
+pub(super) const GUARDS: &Guards = &Guards::ALL;
+pub(super) const BUDGET: Duration = Duration::from_mins(2);
+pub(super) const GRACE: Duration = Duration::from_mins(1);
+
+/// The API server and C1, as they are.
+pub(super) struct Servers {
+    pub(super) now: Timestamp,
+    pub(super) version: u64,
+    pub(super) object: PersonalClient,
+    pub(super) secret: Option<SecretSeen>,
+    pub(super) clients: BTreeMap<String, (Client, bool)>,
+    pub(super) attempts: u32,
+    pub(super) creates: u32,
+}
+
+/// One replica: what it remembers, and the transaction that it is in.
+pub(super) struct Replica {
+    pub(super) servers: Rc<RefCell<Servers>>,
+    pub(super) flight: Option<Next>,
+    /// When it first saw the open attempt.
+    pub(super) seen: Option<(String, Timestamp)>,
+    /// When its last list began, and what it showed.
+    pub(super) list: Option<(Timestamp, Vec<Client>)>,
+}
+
+pub(super) fn servers() -> Rc<RefCell<Servers>> {
+    let metadata = ObjectMeta {
+        namespace: Some("ci".into()),
+        name: Some("deployer".into()),
+        uid: Some("uid".into()),
+        generation: Some(1),
+        resource_version: Some("1".into()),
+        ..Default::default()
+    };
+    let spec = PersonalClientSpec { scoped_roles: Some(vec!["role".into()]), ..Default::default() };
+    Rc::new(RefCell::new(Servers {
+        now: Timestamp::from_second(1_000_000).unwrap(),
+        version: 1,
+        object: PersonalClient { metadata, spec, status: None },
+        secret: None,
+        clients: BTreeMap::new(),
+        attempts: 0,
+        creates: 0,
+    }))
+}
+
+impl Servers {
+    pub(super) fn bump(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    pub(super) fn is_at(&self, at: &Anchor) -> bool {
+        self.object.metadata.resource_version.as_deref() == Some(&at.resource_version)
+    }
+
+    pub(super) fn touch(&mut self) -> Answer {
+        self.object.metadata.resource_version = Some(self.bump());
+        Answer::Done(Anchor { uid: "uid".into(), resource_version: self.version.to_string() })
+    }
+
+    pub(super) fn write_record(&mut self, at: &Anchor, record: &Record, finalizer: bool) -> Answer {
+        if !self.is_at(at) {
+            return Answer::Conflict;
+        }
+        let text = serde_json::to_string(record).unwrap();
+        self.object.metadata.annotations.get_or_insert_default().insert(RECORD_ANNOTATION.into(), text);
+        if finalizer {
+            self.object.metadata.finalizers = Some(vec![FINALIZER.into()]);
+        }
+        self.touch()
+    }
+
+    pub(super) fn live(&self) -> Vec<String> {
+        self.clients.iter().filter(|(_, (_, live))| *live).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// P1: who says Ready has a Secret that works; and what a Secret holds is never deleted under it.
+    pub(super) fn check(&self) {
+        let status = self.object.status_or_default();
+        let held = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone());
+        if status::is_ready(&status) {
+            let held = held.expect("Ready without a Secret");
+            assert!(self.clients[&held].1, "Ready, and the Secret holds a client that was deleted");
+        }
+    }
+
+    pub(super) fn perform(&mut self, effect: &Effect) -> Answer {
+        let answer = match effect {
+            Effect::Preflight { roles, .. } => Answer::Ids(roles.clone()),
+            Effect::Intend { at, record } => self.write_record(at, record, true),
+            Effect::Burn { at, record } => self.write_record(at, record, false),
+            Effect::Create(request) => {
+                self.creates += 1;
+                let id = format!("client-{}", self.creates);
+                let client = Client {
+                    client_id: format!("{id}@h/pcc"),
+                    id: id.clone(),
+                    display_name: request.display_name.clone(),
+                    user_id: "user".into(),
+                    created_at: Some(self.now),
+                    ..Default::default()
+                };
+                self.clients.insert(id, (client.clone(), true));
+                Answer::Created(Box::new(client))
+            }
+            Effect::Deliver { delivered, over } => {
+                let version = self.secret.as_ref().map(|s| s.resource_version.clone());
+                if version != over.as_ref().map(|o| o.resource_version.clone()) {
+                    return Answer::Conflict;
+                }
+                let resource_version = self.bump();
+                let fence = self.secret.take().and_then(|s| s.fence);
+                self.secret = Some(SecretSeen {
+                    uid: "secret".into(),
+                    resource_version: resource_version.clone(),
+                    labels: BTreeMap::new(),
+                    annotations: BTreeMap::new(),
+                    delivered: Some((**delivered).clone()),
+                    fence,
+                    content: Content::Intact { rendered: true },
+                });
+                Answer::Done(Anchor { uid: "secret".into(), resource_version })
+            }
+            Effect::Record { at, status } => {
+                if !self.is_at(at) {
+                    return Answer::Conflict;
+                }
+                self.object.status = Some((**status).clone());
+                self.touch()
+            }
+            Effect::ReadSecret => Answer::Secret(self.read_secret()),
+            Effect::ReadObject => Answer::Object(Some(Box::new(self.object.clone()))),
+            Effect::Fence { over, attempt } => {
+                let resource_version = self.bump();
+                match &mut self.secret {
+                    Some(secret) if secret.resource_version == over.resource_version => {
+                        secret.fence = Some(attempt.clone());
+                        secret.resource_version.clone_from(&resource_version);
+                        Answer::Done(Anchor { uid: "secret".into(), resource_version })
+                    }
+                    _ => Answer::Conflict,
+                }
+            }
+            Effect::DeleteClient { id } => {
+                let held = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).is_some_and(|d| d.client.id == *id);
+                assert!(!held, "{id} was deleted while the Secret held it");
+                self.clients.get_mut(id).unwrap().1 = false;
+                Answer::Done(Anchor { uid: id.clone(), resource_version: String::new() })
+            }
+            Effect::DeleteSecret { .. } | Effect::RemoveFinalizer { .. } => Answer::Gone,
+        };
+        self.check();
+        answer
+    }
+
+    pub(super) fn read_secret(&self) -> SecretView {
+        self.secret.clone().map_or(SecretView::Absent, |s| SecretView::Present(Box::new(s)))
+    }
+}
+
+impl Replica {
+    pub(super) fn new(servers: &Rc<RefCell<Servers>>) -> Self {
+        Self { servers: servers.clone(), flight: None, seen: None, list: None }
+    }
+
+    pub(super) fn observed(&mut self) -> Observed {
+        let mut servers = self.servers.borrow_mut();
+        servers.attempts += 1;
+        let open = Record::of(&servers.object).open.map(|o| o.attempt);
+        if self.seen.as_ref().map(|s| &s.0) != open.as_ref() {
+            self.seen = open.map(|o| (o, servers.now));
+        }
+        let ago = |since: Timestamp| Duration::try_from(servers.now.duration_since(since)).unwrap();
+        Observed {
+            object: servers.object.clone(),
+            live: true,
+            cluster: "c".into(),
+            issuer: Some(IssuerView {
+                not_ready: None,
+                identity: Some(Identity { host: "h".into(), user_id: "user".into() }),
+                defaults: IssuerDefaults::default(),
+                namespace_selected: Some(true),
+                full_permissions: false,
+                clock_off: false,
+                inventory: self.list.as_ref().map(|(began, clients)| InventoryView {
+                    began: *began,
+                    began_ago: ago(*began),
+                    complete: true,
+                    empty: false,
+                    clients: clients.clone(),
+                }),
+            }),
+            namespace_terminating: false,
+            secret: servers.read_secret(),
+            reads: BTreeMap::new(),
+            listed: false,
+            in_flight: false,
+            unsent: None,
+            open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
+            fresh_attempt: format!("attempt{}", servers.attempts),
+            timing: Timing {
+                budget: BUDGET,
+                grace: GRACE,
+                skew: Duration::from_mins(6),
+                settle: Duration::from_mins(10),
+                overlap: Duration::from_hours(1),
+            },
+        }
+    }
+
+    /// Reads C1's list.
+    pub(super) fn list(&mut self) {
+        let servers = self.servers.borrow();
+        let live = servers.clients.values().filter(|(_, live)| *live).map(|(c, _)| c.clone()).collect();
+        self.list = Some((servers.now, live));
+    }
+
+    /// Looks, and begins what is to be done. Whether there was anything.
+    pub(super) fn look(&mut self) -> bool {
+        if self.list.is_none() {
+            self.list();
+        }
+        let observed = self.observed();
+        let now = self.servers.borrow().now;
+        match plan(&observed, now, GUARDS).step {
+            Step::Nothing => return false,
+            Step::Look(Look::List) => self.list(),
+            Step::Look(look) => panic!("{look:?} has nothing to show here"),
+            Step::UpdateStatus(status) => {
+                let mut servers = self.servers.borrow_mut();
+                servers.object.status = Some(*status);
+                let _ = servers.touch();
+                servers.check();
+            }
+            Step::Issue(step) => self.flight = Some(Issue::start(*step, observed.object, "c".into(), observed.timing)),
+            Step::Abandon(step) => self.flight = Some(Abandon::start(step, None)),
+            other => panic!("{other:?} is no part of these stories"),
+        }
+        true
+    }
+
+    /// Performs effects until the next one is of this kind; the replica stands still before it.
+    pub(super) fn run_until(&mut self, stop: impl Fn(&Effect) -> bool) {
+        while let Some((flight, effect)) = self.flight.take() {
+            match effect {
+                None => return,
+                Some(effect) if stop(&effect) => {
+                    self.flight = Some((flight, Some(effect)));
+                    return;
+                }
+                Some(effect) => {
+                    let answer = self.servers.borrow_mut().perform(&effect);
+                    if let (Effect::DeleteClient { id }, Some((_, listed))) = (&effect, &mut self.list) {
+                        listed.retain(|c| c.id != *id);
+                    }
+                    let now = self.servers.borrow().now;
+                    self.flight = Some(next(flight, answer, now, GUARDS));
+                }
+            }
+        }
+    }
+
+    /// Looks and acts until nothing is to be done.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..40 {
+            self.run_until(|_| false);
+            if !self.look() {
+                return;
+            }
+        }
+        panic!("it does not come to rest: {:?}", self.servers.borrow().object);
+    }
+}
+
+pub(super) fn wait(servers: &Rc<RefCell<Servers>>, duration: Duration) {
+    let now = servers.borrow().now;
+    servers.borrow_mut().now = now + duration;
+}
+
+/// All is quiet: one live client, which status names and the Secret holds.
+pub(super) fn one_for_one(servers: &Rc<RefCell<Servers>>) {
+    let servers = servers.borrow();
+    let status = servers.object.status_or_default();
+    assert!(status::is_ready(&status), "{status:?}");
+    let named: Vec<String> =
+        status.client.iter().map(|c| c.id.clone()).chain(status.retiring.iter().map(|r| r.id.clone())).collect();
+    let mut live = servers.live();
+    live.sort();
+    let mut named = named;
+    named.sort();
+    assert_eq!(live, named, "live clients, and those that status names");
+}
+
+pub(super) fn issued() -> (Rc<RefCell<Servers>>, Replica) {
+    let servers = servers();
+    let mut replica = Replica::new(&servers);
+    replica.settle();
+    one_for_one(&servers);
+    (servers, replica)
+}
+
+pub(super) fn is_create(effect: &Effect) -> bool {
+    matches!(effect, Effect::Create(_))
+}
+
+pub(super) fn is_deliver(effect: &Effect) -> bool {
+    matches!(effect, Effect::Deliver { .. })
+}
