@@ -207,12 +207,14 @@ pub struct ClusterIssuerPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Allowed {
-    /// Clients without scopedRoles, which have all rights of the issuer's user: only when true.
+    /// Whether clients without scopedRoles, which have all rights of the issuer's user, are allowed: only when true. Which
+    /// roles are named is not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_permissions: Option<bool>,
 }
 
-/// What happens to orphaned clients.
+/// What happens to live clients with this cluster's marker that belong to no object. `Report` (when absent, and the only one
+/// yet): they are named in status, by an event and a metric.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OrphanPolicy {
     /// They are named in status, by an event and a metric.

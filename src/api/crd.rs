@@ -31,6 +31,14 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
         .map(|mut crd| {
             // Defaults in status, so that kstatus never takes a new object for a current one (its observedGeneration
             // is behind from the first moment).
+            let about = match crd["spec"]["names"]["kind"].as_str() {
+                Some("PersonalClient") => {
+                    "A C1 personal client, issued by a ClientIssuer or ClusterClientIssuer and written to a Secret."
+                }
+                Some("ClientIssuer") => "Makes C1 personal clients for its own namespace.",
+                _ => "Makes C1 personal clients for the namespaces that its policy selects.",
+            };
+            schema(&mut crd)["description"] = json!(about);
             let status = &mut schema(&mut crd)["properties"]["status"];
             status["default"] = json!({});
             status["properties"]["observedGeneration"]["default"] = json!(-1);

@@ -109,7 +109,8 @@ pub enum IssuerKind {
     ClusterClientIssuer,
 }
 
-/// What a deletion leaves.
+/// What happens to the client and the Secret when the PersonalClient is deleted: `Delete` (when absent) revokes and deletes
+/// them; `Retain` leaves both, also replaced clients that still live, and nothing revokes them later.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// The client is revoked, the Secret deleted.

@@ -107,6 +107,7 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
     let users = users(&ctx, &key);
     if object.meta().deletion_timestamp.is_some() && users == 0 {
         ctx.issuers.forget(&key);
+        ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
         if has_finalizer(object) {
             let rest: Vec<_> = object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
             write_finalizers(&ctx, object, &rest).await?;
@@ -167,10 +168,13 @@ fn version<K: IssuerObject>(object: &K) -> SpecVersion {
 fn forget_what_is_gone(ctx: &Context) {
     let living = ctx.stores.personal_clients.state().iter().filter_map(|o| o.meta().uid.clone()).collect();
     ctx.memory.retain(&living);
-    ctx.issuers.retain(|key| match &key.namespace {
+    let gone = ctx.issuers.retain(|key| match &key.namespace {
         Some(namespace) => ctx.stores.issuers.get(&ObjectRef::new(&key.name).within(namespace)).is_some(),
         None => ctx.stores.cluster_issuers.get(&ObjectRef::new(&key.name)).is_some(),
     });
+    for key in gone {
+        ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
+    }
 }
 
 type Why = (Reason, String);

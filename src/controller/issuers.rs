@@ -60,9 +60,13 @@ impl Issuers {
         all.entry(key.clone()).or_default().clone()
     }
 
-    /// Forgets issuers that do not exist any more, their tokens and inventories.
-    pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| exists(key));
+    /// Forgets issuers that do not exist any more, their tokens and inventories, and says which.
+    #[must_use]
+    pub fn retain(&self, exists: impl Fn(&IssuerKey) -> bool) -> Vec<IssuerKey> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<IssuerKey> = all.keys().filter(|key| !exists(key)).cloned().collect();
+        all.retain(|key, _| !gone.contains(key));
+        gone
     }
 
     /// Forgets an issuer, its token and its inventory.

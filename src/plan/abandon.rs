@@ -1,4 +1,4 @@
-//! Abandon: the only way in which a client is deleted because nobody has its secret. Design §4.1.
+//! Abandon: the only way in which a client is deleted because nobody has its secret. `docs/protocol.md`, "Abandon".
 //!
 //! Burn the attempt on the object, so that its maker cannot record it; read the Secret, whose word is final; fence it, so
 //! that its maker cannot deliver; then delete.

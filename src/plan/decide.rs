@@ -1,4 +1,4 @@
-//! The decision table of design §4.2, row by row.
+//! The decision table of `docs/protocol.md`, row by row.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What counts as evidence: design §4.3.
+//! What counts as evidence: `docs/protocol.md`.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The guards of the protocol, as one value: constant outside tests, so that a test can show what breaks without each.
 
-/// Each field is a rule of design §4; `true` means that it is kept.
+/// Each field is a rule of `docs/protocol.md`; `true` means that it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // switches, not state
 pub struct Guards {

@@ -1,4 +1,4 @@
-//! The issue of one client: design §4.1.
+//! The issue of one client: `docs/protocol.md`, "The issue".
 
 use k8s_openapi::jiff::Timestamp;
 

@@ -1,8 +1,8 @@
 //! The functional core: no async, no clock, no I/O, no randomness. Two functions decide everything that the operator
 //! does to a `PersonalClient`:
 //!
-//! * [`plan`] looks at all that is known of one object and says the one thing to do next (design §4.2, its table in order);
-//! * [`next`] runs a transaction (issue, abandon, removal) step by step (design §4.1, §4.5).
+//! * [`plan`] looks at all that is known of one object and says the one thing to do next (the table of `docs/protocol.md`, in its order);
+//! * [`next`] runs a transaction (issue, abandon, removal) step by step (`docs/protocol.md`).
 //!
 //! The shell ([`crate::controller`]) gathers, performs, and feeds answers back.
 

@@ -86,7 +86,7 @@ impl Decision<'_> {
         if matches!(self.holding(), Holding::Foreign) {
             let name = self.o.object.secret_name();
             let message = format!(
-                "Secret {name} exists and was not made by the operator for this object: delete or rename it, or choose another secretName"
+                "Secret {name} exists and was not made by the operator for this object: delete or rename it, or delete this object and create it anew with another secretName"
             );
             return Ok(self.not_ready(Reason::SecretConflict, &message));
         }

@@ -1,4 +1,4 @@
-//! The end of an object, as far as it is a decision: design §4.5. It ends what status, the Secret that we own, and the
+//! The end of an object, as far as it is a decision: `docs/protocol.md`. It ends what status, the Secret that we own, and the
 //! record together with the list name. Of the spec only `deletionPolicy` is read.
 
 use std::time::Duration;

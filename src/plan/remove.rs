@@ -1,4 +1,4 @@
-//! The end of an object: its clients, then its Secret, then the finalizer. Design §4.5.
+//! The end of an object: its clients, then its Secret, then the finalizer. `docs/protocol.md`.
 
 use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},

@@ -140,6 +140,14 @@ impl Metrics {
         }
     }
 
+    /// An issuer does not exist any more.
+    pub fn issuer_gone(&self, name: &str, namespace: Option<&str>) {
+        let labels = labels(name, namespace);
+        self.issuer_ready.remove(&labels);
+        self.inventory_time.remove(&labels);
+        self.orphans.remove(&labels);
+    }
+
     /// An issuer's orphans were counted.
     pub fn orphans(&self, name: &str, namespace: Option<&str>, count: usize) {
         self.orphans.get_or_create(&labels(name, namespace)).set(i64::try_from(count).unwrap_or(i64::MAX));

@@ -25,12 +25,14 @@ fn a_young_attempt_is_left_to_its_maker() {
     let servers = servers();
     let (mut maker, mut other) = (Replica::new(&servers), Replica::new(&servers));
     maker.look();
-    maker.run_until(is_create);
-    for _ in 0..5 {
-        wait(&servers, Duration::from_secs(20));
-        other.list();
-        other.look();
-        assert!(other.flight.is_none(), "a second attempt, while the first is under way");
+    for stop in [is_create, is_deliver] {
+        maker.run_until(stop);
+        for _ in 0..4 {
+            wait(&servers, Duration::from_secs(20));
+            other.list();
+            other.look();
+            assert!(other.flight.is_none(), "somebody meddles with an attempt that is under way");
+        }
     }
     maker.settle();
     other.settle();
@@ -132,6 +134,9 @@ fn a_maker_that_wakes_up_late_does_not_overwrite_a_working_secret() {
     }
     maker.run_until(|_| false);
     servers.borrow().check();
+    let held =
+        servers.borrow().secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone()).unwrap();
+    assert!(servers.borrow().clients[&held].1, "the Secret, which worked, holds a client that was deleted");
     other.flight = None;
     wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
     other.settle();
