@@ -381,11 +381,7 @@ mod tests {
             client: client(),
             asked: String::new(),
             data_digest: credential().digest(),
-            template: RenderedTemplate {
-                digest: template_digest(Some(template)),
-                labels: template.labels.iter().flatten().map(|(k, _)| k.clone()).collect(),
-                annotations: vec![],
-            },
+            template: RenderedTemplate::of(Some(template)),
             replaces: vec![],
         }
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{DELIVERED_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus, Reason},
     fault::{EffectKind, FaultPoint, reach},
-    plan::{Anchor, Delivered, SecretSeen, status},
+    plan::{Anchor, Delivered, RenderedTemplate, SecretSeen, status},
     secret::{Credential, Write},
 };
 
@@ -110,16 +110,8 @@ pub async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error>
     if credential.digest() != delivered.data_digest {
         return Ok(());
     }
-    let template = object.spec.secret_template.as_ref();
-    let keys = |map: Option<&std::collections::BTreeMap<String, String>>| {
-        map.into_iter().flatten().map(|(k, _)| k.clone()).collect()
-    };
     let mut delivered = delivered.clone();
-    delivered.template = crate::plan::RenderedTemplate {
-        digest: crate::plan::template_digest(template),
-        labels: keys(template.and_then(|t| t.labels.as_ref())),
-        annotations: keys(template.and_then(|t| t.annotations.as_ref())),
-    };
+    delivered.template = RenderedTemplate::of(object.spec.secret_template.as_ref());
     reach(FaultPoint::Before(EffectKind::Render));
     write_secret(ctx, object, &credential, &delivered, Some(&seen), false).await?;
     reach(FaultPoint::After(EffectKind::Render));

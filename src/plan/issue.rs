@@ -10,7 +10,7 @@ use super::{
     record::{Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
     status,
     step::{AbandonStep, IssueStep, Need},
-    wanted::{asked, template_digest},
+    wanted::asked,
 };
 use crate::{
     api::{IssuedClient, Lifetime, PersonalClient, Reason, RetiringClient},
@@ -356,10 +356,6 @@ impl Issue {
 
     fn describe(&self, client: &IssuedClient, now: Timestamp) -> Delivered {
         let metadata = &self.object.metadata;
-        let template = self.object.spec.secret_template.as_ref();
-        let keys = |map: Option<&std::collections::BTreeMap<String, String>>| {
-            map.map(|m| m.keys().cloned().collect()).unwrap_or_default()
-        };
         let replaced = self.step.replaces.iter().map(|c| status::retiring(c, now, self.timing.overlap));
         let owed: Vec<RetiringClient> = self.step.status.retiring.iter().cloned().chain(replaced).collect();
         Delivered {
@@ -372,11 +368,7 @@ impl Issue {
             client: client.clone(),
             asked: asked(&self.object.spec),
             data_digest: String::new(),
-            template: RenderedTemplate {
-                digest: template_digest(template),
-                labels: keys(template.and_then(|t| t.labels.as_ref())),
-                annotations: keys(template.and_then(|t| t.annotations.as_ref())),
-            },
+            template: RenderedTemplate::of(self.object.spec.secret_template.as_ref()),
             replaces: owed,
         }
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{IssuedClient, IssuerRef, PersonalClient, RECORD_ANNOTATION, RetiringClient};
+use super::wanted::template_digest;
+use crate::api::{IssuedClient, IssuerRef, PersonalClient, RECORD_ANNOTATION, RetiringClient, SecretTemplate};
 
 /// How many abandoned attempts are remembered, and for how long: a create may land long after its caller gave up.
 const MOST_ABANDONED: usize = 10;
@@ -132,6 +133,20 @@ pub struct RenderedTemplate {
     /// Keys of its annotations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<String>,
+}
+
+impl RenderedTemplate {
+    /// What this template puts there.
+    #[must_use]
+    pub fn of(template: Option<&SecretTemplate>) -> Self {
+        let keys =
+            |map: Option<&BTreeMap<String, String>>| map.into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        Self {
+            digest: template_digest(template),
+            labels: keys(template.and_then(|t| t.labels.as_ref())),
+            annotations: keys(template.and_then(|t| t.annotations.as_ref())),
+        }
+    }
 }
 
 /// A Secret, as far as its metadata tell. Never its data.

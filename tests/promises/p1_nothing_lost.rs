@@ -41,7 +41,9 @@ enum Flow {
 /// Walks the fault points of one flow: `prepare` without a fault, then the operator is started to die at the point, `trigger`
 /// leads it there, it is started again, and `check` holds the promises.
 async fn walk(flow_of_test: Flow, name: &str) {
-    let mut world = World::start(name, Options::default()).await;
+    // One flow has a ClientIssuer name the simulator.
+    let options = Options { operator_values: json!({"allowedHostNamespaced": true}), ..Options::default() };
+    let mut world = World::start(name, options).await;
     for point in FaultPoint::all() {
         let (FaultPoint::Before(kind) | FaultPoint::After(kind)) = point;
         if flow(kind) != flow_of_test {
@@ -159,26 +161,7 @@ async fn killed_while_a_client_is_abandoned_the_other_one_works() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_it_says_that_the_issuer_is_missing_it_issues_later() {
-    walk_with_namespaced_issuers().await;
-}
-
-/// As [`walk`], with an operator that lets namespaced issuers name the simulator.
-async fn walk_with_namespaced_issuers() {
-    let options = Options { operator_values: json!({"allowedHostNamespaced": true}), ..Options::default() };
-    let mut world = World::start("p1-status", options).await;
-    for point in [FaultPoint::Before(EffectKind::UpdateStatus), FaultPoint::After(EffectKind::UpdateStatus)] {
-        let namespace = world.namespace(&point.to_string().to_lowercase()).await;
-        world.restart_operator(Some(&point.to_string())).await;
-        trigger(&world, &namespace, Flow::MissingIssuer).await;
-        assert!(world.operator.killed().await, "{point} was never reached");
-        world.restart_operator(None).await;
-        settle(&world, &namespace, Flow::MissingIssuer).await;
-        all_is_well(&world, &[(&namespace, "victim")]).await;
-        namespace.delete("victim").await;
-        namespace.gone("victim").await;
-        no_client_lives(&world).await;
-    }
-    world.finish().await;
+    walk(Flow::MissingIssuer, "p1-status").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
