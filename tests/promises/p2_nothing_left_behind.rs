@@ -105,6 +105,23 @@ async fn deleting_an_object_with_an_unresolved_attempt_ends_its_client() {
     world.finish().await;
 }
 
+/// The operator dies with a client that nobody knows, and the object is deleted before it is back: the finalizer, written
+/// before the create was sent, has it wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_deleted_while_the_operator_is_down_leaves_no_client() {
+    let options = Options { fault_point: Some("after-Create".into()), ..Options::default() };
+    let mut world = World::start("p2-down", options).await;
+    let namespace = world.namespace("ns").await;
+    namespace.create("client", json!({})).await;
+    assert!(world.operator.killed().await);
+    assert_eq!(world.c1.live().await.len(), 1);
+    namespace.delete("client").await;
+    world.restart_operator(None).await;
+    namespace.gone("client").await;
+    no_client_lives(&world).await;
+    world.finish().await;
+}
+
 /// Namespace, objects and issuer go in any order, and nothing stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_namespace_and_its_issuer_leave_nothing() {
