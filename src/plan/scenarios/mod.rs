@@ -6,7 +6,7 @@ mod servers;
 
 use std::time::Duration;
 
-use servers::{BUDGET, GRACE, GUARDS, Replica, is_create, is_deliver, issued, one_for_one, servers, wait};
+use servers::{GUARDS, Replica, is_create, is_deliver, issued, one_for_one, servers, wait, wait_until_old};
 
 use super::*;
 use crate::api::Reason;
@@ -52,7 +52,7 @@ fn an_old_list_is_no_evidence() {
     // The create lands; its maker dies with the secret.
     maker.run_until(is_deliver);
     drop(maker);
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     let creates = servers.borrow().creates;
     for _ in 0..3 {
         other.look();
@@ -79,7 +79,7 @@ fn a_maker_that_wakes_up_late_does_not_record() {
     maker.look();
     maker.run_until(is_deliver);
     other.look();
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     // The other gives it up, and stops before it begins anew.
     while servers.borrow().live().len() == 1 {
         other.look();
@@ -89,7 +89,7 @@ fn a_maker_that_wakes_up_late_does_not_record() {
     servers.borrow().check();
     maker.settle();
     other.flight = None;
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     other.settle();
     one_for_one(&servers);
 }
@@ -102,7 +102,7 @@ fn a_secret_of_an_abandoned_attempt_counts_as_lost() {
     maker.look();
     maker.run_until(is_deliver);
     other.look();
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     while servers.borrow().live().len() == 1 {
         other.look();
         other.run_until(|_| false);
@@ -127,7 +127,7 @@ fn a_maker_that_wakes_up_late_does_not_overwrite_a_working_secret() {
     maker.run_until(is_deliver);
     let mut other = Replica::new(&servers);
     other.look();
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     while servers.borrow().live().len() == 2 {
         other.look();
         other.run_until(is_create);
@@ -138,7 +138,7 @@ fn a_maker_that_wakes_up_late_does_not_overwrite_a_working_secret() {
         servers.borrow().secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone()).unwrap();
     assert!(servers.borrow().clients[&held].1, "the Secret, which worked, holds a client that was deleted");
     other.flight = None;
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     other.settle();
     one_for_one(&servers);
 }
@@ -151,7 +151,7 @@ fn what_the_secret_holds_is_not_deleted() {
     maker.look();
     maker.run_until(is_deliver);
     other.look();
-    wait(&servers, BUDGET + GRACE + Duration::from_secs(1));
+    wait_until_old(&servers);
     other.list();
     other.look();
     other.run_until(|e| matches!(e, Effect::Burn { .. }));

@@ -11,8 +11,8 @@ use crate::{
 };
 
 pub(super) const GUARDS: &Guards = &Guards::ALL;
-pub(super) const BUDGET: Duration = Duration::from_mins(2);
-pub(super) const GRACE: Duration = Duration::from_mins(1);
+const BUDGET: Duration = Duration::from_mins(2);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// The API server and C1, as they are.
 pub(super) struct Servers {
@@ -318,4 +318,9 @@ pub(super) fn is_create(effect: &Effect) -> bool {
 
 pub(super) fn is_deliver(effect: &Effect) -> bool {
     matches!(effect, Effect::Deliver { .. })
+}
+
+/// Lets so much time pass that no maker can be at work any more on what was seen before.
+pub(super) fn wait_until_old(servers: &Rc<RefCell<Servers>>) {
+    wait(servers, BUDGET + GRACE + Duration::from_secs(1));
 }
