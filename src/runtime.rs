@@ -206,10 +206,17 @@ async fn watch_clock(ctx: Arc<Context>) {
     }
 }
 
+/// An object that came, changed or is going, as its issuer sees it.
+#[derive(Debug, Clone)]
+struct Touched {
+    issuer: IssuerKey,
+    going: bool,
+}
+
 async fn controllers(
     ctx: &Arc<Context>,
     writers: Writers,
-    touched: &broadcast::Sender<IssuerKey>,
+    touched: &broadcast::Sender<Touched>,
     stop: &CancellationToken,
 ) {
     let stores = ctx.stores.clone();
@@ -240,8 +247,9 @@ async fn controllers(
     let tell = touched.clone();
     let personal_clients = personal_clients.inspect_ok(move |object| {
         if let Ok(object) = &object.0 {
+            let issuer = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
             // Nobody listens once the issuers' controllers have ended.
-            let _ = tell.send(IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()));
+            let _ = tell.send(Touched { issuer, going: object.metadata.deletion_timestamp.is_some() });
         }
     });
     let all = stores.personal_clients.clone();
@@ -292,24 +300,24 @@ fn issuer_controller<K: IssuerObject>(
     ctx: &Arc<Context>,
     (writer, store): (reflector::store::Writer<DeserializeGuard<K>>, reflector::Store<DeserializeGuard<K>>),
     filling: Filling,
-    touched: &broadcast::Sender<IssuerKey>,
+    touched: &broadcast::Sender<Touched>,
     stop: &CancellationToken,
 ) -> BoxFuture<'static, ()> {
     let api: Api<DeserializeGuard<K>> = Api::all(ctx.client.clone());
     let stream = streams::watch(api, watcher::Config::default(), writer, filling, streams::prune);
     let known = store.clone();
     // Only an issuer whose finalizer has to come or go cares.
-    let users = BroadcastStream::new(touched.subscribe()).filter_map(move |key| {
-        let reference = key.ok().and_then(|key| {
-            let reference = ObjectRef::<DeserializeGuard<K>>::new(&key.name);
-            let reference = match &key.namespace {
+    let users = BroadcastStream::new(touched.subscribe()).filter_map(move |touched| {
+        let reference = touched.ok().and_then(|touched| {
+            let reference = ObjectRef::<DeserializeGuard<K>>::new(&touched.issuer.name);
+            let reference = match &touched.issuer.namespace {
                 Some(namespace) => reference.within(namespace),
                 None => reference,
             };
             let issuer = known.get(&reference)?;
             let issuer = issuer.0.as_ref().ok()?;
             let deleting = issuer.meta().deletion_timestamp.is_some();
-            (deleting || !client_issuer::has_finalizer(issuer)).then_some(reference)
+            (touched.going || deleting || !client_issuer::has_finalizer(issuer)).then_some(reference)
         });
         std::future::ready(reference)
     });

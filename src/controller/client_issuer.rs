@@ -104,22 +104,44 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
         }
     };
     let key = key(object);
-    let users = users(&ctx, &key);
+    let users = hold(&ctx, object, &key).await?;
     if object.meta().deletion_timestamp.is_some() && users == 0 {
         ctx.issuers.forget(&key);
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
-        if has_finalizer(object) {
-            let rest: Vec<_> = object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
-            write_finalizers(&ctx, object, &rest).await?;
-        }
         return Ok(Action::await_change());
     }
-    if object.meta().deletion_timestamp.is_none() && users > 0 && !has_finalizer(object) {
-        let mut all = object.finalizers().to_vec();
-        all.push(FINALIZER.into());
-        write_finalizers(&ctx, object, &all).await?;
-    }
     look(&ctx, object, &key, users).await
+}
+
+/// Puts our finalizer on an issuer that objects need, takes it off one that none needs, and says how many do.
+///
+/// An object whose issuer is not held waits. So `held` is taken back before they are counted for the last time: one that
+/// still saw it was in the cache by then, and is counted.
+async fn hold<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey) -> Result<usize, Error> {
+    let issuer = ctx.issuers.entry(key);
+    issuer.begin(&version(object).uid);
+    let mut users = count_users(ctx, key);
+    if users == 0 {
+        issuer.update(|state| state.held = false);
+        users = count_users(ctx, key);
+    }
+    let deleting = object.meta().deletion_timestamp.is_some();
+    match (users > 0, has_finalizer(object)) {
+        (true, false) if !deleting => {
+            let with_ours = object.finalizers().iter().cloned().chain([FINALIZER.into()]).collect::<Vec<_>>();
+            write_finalizers(ctx, object, &with_ours).await?;
+        }
+        (false, true) => {
+            let rest = object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect::<Vec<_>>();
+            write_finalizers(ctx, object, &rest).await?;
+        }
+        _ => {}
+    }
+    if users > 0 && !deleting && !issuer.state().held {
+        issuer.update(|state| state.held = true);
+        let _ = ctx.look_again.send(Some(key.clone()));
+    }
+    Ok(users)
 }
 
 /// After an error: soon again.
@@ -138,7 +160,6 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
     let interval =
         object.tenant().inventory_interval.as_ref().and_then(|d| d.get().ok()).unwrap_or(ctx.config.inventory_interval);
     let version = version(object);
-    issuer.begin(&version.uid);
     if let Some(wait) = issuer.not_due(&version, interval) {
         return Ok(Action::requeue(wait));
     }
@@ -399,7 +420,7 @@ fn claimed(ctx: &Context, client: &Client, marker: &Marker) -> bool {
 }
 
 /// How many objects need the issuer.
-fn users(ctx: &Context, key: &IssuerKey) -> usize {
+fn count_users(ctx: &Context, key: &IssuerKey) -> usize {
     let uses =
         |object: &PersonalClient| IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()) == *key;
     ctx.stores.personal_clients.state().iter().filter(|o| o.0.as_ref().is_ok_and(uses)).count()

@@ -91,6 +91,8 @@ pub struct State {
     pub session: Option<Arc<Session>>,
     /// As whom.
     pub identity: Option<Identity>,
+    /// Our finalizer keeps it from going while objects need it. Nothing is issued before.
+    pub held: bool,
     /// Why it cannot issue now.
     pub not_ready: Option<(Reason, String)>,
     /// The last list.
@@ -131,8 +133,8 @@ impl Issuer {
     /// Takes a new session: identity and inventory were another's.
     pub fn connect(&self, session: Session) {
         self.update(|state| {
-            let looked = state.looked.take();
-            *state = State { session: Some(Arc::new(session)), looked, ..State::default() };
+            let (looked, held) = (state.looked.take(), state.held);
+            *state = State { session: Some(Arc::new(session)), looked, held, ..State::default() };
         });
     }
 

@@ -184,6 +184,7 @@ fn issuer(
     let deleted = deleting.then(|| (crate::api::Reason::Deleting, "it is being deleted".to_owned()));
     Some(IssuerView {
         not_ready: deleted.or(state.not_ready),
+        held: state.held,
         identity: state.identity,
         defaults: defaults.unwrap_or_default(),
         namespace_selected,

@@ -105,9 +105,9 @@ impl Decision<'_> {
             return Some(self.not_ready(Reason::IssuerNotFound, &format!("{reference} does not exist")));
         };
         let Some((reason, message)) = &issuer.not_ready else {
-            // Its first look is under way, and tells all objects when it is over.
+            // Its first look, or the write of its finalizer, is under way, and tells all objects when it is over.
             let unknown = issuer.identity.is_none() || issuer.inventory.is_none();
-            return unknown.then(|| self.nothing());
+            return (unknown || !issuer.held).then(|| self.nothing());
         };
         Some(self.not_ready(Reason::IssuerNotReady, &format!("{reference} is not ready: {reason}: {message}")))
     }

@@ -64,6 +64,8 @@ pub struct Timing {
 pub struct IssuerView {
     /// Why it cannot issue now.
     pub not_ready: Option<(Reason, String)>,
+    /// It cannot go while objects need it; else a client might outlive all that can revoke it.
+    pub held: bool,
     /// As whom calls are made; `None`: none can be.
     pub identity: Option<Identity>,
     /// For what the object leaves out.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use c1_operator::api::Reason;
+use c1_operator::api::{FINALIZER, Reason};
 use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use testkit::{
@@ -202,6 +202,34 @@ async fn an_issuer_that_is_deleted_first_waits_for_its_objects() {
         }
     })
     .await;
+    world.finish().await;
+}
+
+/// An issuer that nothing needs goes at once, with or without an operator: `helm uninstall` deletes both together.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_is_held_only_while_objects_need_it() {
+    let world = World::start("p2-issuer-held", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    let finalizers = async || world.issuers().get("default").await.unwrap().metadata.finalizers.unwrap_or_default();
+    for name in ["first", "second"] {
+        namespace.create(name, json!({})).await;
+        namespace.ready(name).await;
+        assert_eq!(finalizers().await, [FINALIZER]);
+    }
+    namespace.delete("first").await;
+    namespace.gone("first").await;
+    assert_eq!(finalizers().await, [FINALIZER]);
+    namespace.delete("second").await;
+    namespace.gone("second").await;
+    eventually("the issuer is let go", Duration::from_secs(30), async || {
+        let left = finalizers().await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    // And is held again.
+    namespace.create("third", json!({})).await;
+    namespace.ready("third").await;
+    assert_eq!(finalizers().await, [FINALIZER]);
     world.finish().await;
 }
 

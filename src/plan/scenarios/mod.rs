@@ -247,6 +247,19 @@ fn an_empty_list_is_no_proof() {
     assert_eq!(look(&observed), Step::Nothing);
 }
 
+/// An issuer that could go at any moment might take the only login with it that can revoke what it made.
+#[test]
+fn nothing_is_issued_before_the_issuer_is_held() {
+    let servers = servers();
+    let mut replica = Replica::new(&servers);
+    replica.list();
+    let mut observed = replica.observed();
+    let look = |observed: &Observed| plan(observed, servers.borrow().now, GUARDS).step;
+    assert!(matches!(look(&observed), Step::Issue(_)));
+    observed.issuer.as_mut().unwrap().held = false;
+    assert_eq!(look(&observed), Step::Nothing);
+}
+
 /// It was said that the client is gone. After a restart nothing is known of C1 yet: that is no reason to say Ready.
 #[test]
 fn ready_is_said_only_with_proof() {

@@ -190,6 +190,7 @@ impl Replica {
             cluster: "c".into(),
             issuer: Some(IssuerView {
                 not_ready: None,
+                held: true,
                 identity: Some(Identity { host: "h".into(), user_id: "user".into() }),
                 defaults: IssuerDefaults::default(),
                 namespace_selected: Some(true),
