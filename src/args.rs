@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::{api::duration, plan::Timing};
+use crate::{api::duration, leader, plan::Timing};
 
 /// Issues ConductorOne personal clients for Kubernetes, and owns their whole life.
 #[derive(Debug, Parser)]
@@ -98,6 +98,35 @@ pub struct RunArgs {
     #[arg(long, env = "C1_OPERATOR_INVENTORY_INTERVAL", default_value = "5m", value_parser = duration::parse)]
     pub inventory_interval: Duration,
 
+    /// Act only while holding a Lease, so that of several replicas one acts.
+    #[arg(long, env = "C1_OPERATOR_LEADER_ELECT", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
+    pub leader_elect: bool,
+
+    /// Name of that Lease, in the operator's own namespace.
+    #[arg(long, env = "C1_OPERATOR_LEASE_NAME", default_value = "c1-operator")]
+    pub lease_name: String,
+
+    /// How this process is called there (a pod: its name); something random is added. Absent: the host's name.
+    #[arg(long, env = "C1_OPERATOR_IDENTITY")]
+    pub identity: Option<String>,
+
+    /// How long another replica waits after a renewal before it takes the Lease.
+    #[arg(long, env = "C1_OPERATOR_LEASE_DURATION", default_value = "15s", value_parser = duration::parse)]
+    pub lease_duration: Duration,
+
+    /// How long after its last renewal the leader stops acting; shorter than --lease-duration.
+    #[arg(long, env = "C1_OPERATOR_RENEW_DEADLINE", default_value = "10s", value_parser = duration::parse)]
+    pub renew_deadline: Duration,
+
+    /// Between tries to take or renew the Lease; shorter than --renew-deadline.
+    #[arg(long, env = "C1_OPERATOR_RETRY_PERIOD", default_value = "2s", value_parser = duration::parse)]
+    pub retry_period: Duration,
+
+    /// File with the manifest of a ClusterClientIssuer that is applied at start, server-side and without force; it is never
+    /// deleted.
+    #[arg(long, env = "C1_OPERATOR_DEFAULT_ISSUER")]
+    pub default_issuer: Option<PathBuf>,
+
     /// How many PersonalClients are worked on at once.
     #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
@@ -115,6 +144,31 @@ impl RunArgs {
             settle: self.settle_time,
             overlap: self.overlap,
         }
+    }
+
+    /// How the election is held; none: this process asks nobody.
+    ///
+    /// # Errors
+    /// When a leader could act on after another took over.
+    pub fn election(&self) -> Result<Option<leader::Settings>, String> {
+        if !self.leader_elect {
+            return Ok(None);
+        }
+        if self.renew_deadline >= self.lease_duration || self.retry_period >= self.renew_deadline {
+            return Err("--retry-period must be shorter than --renew-deadline, and that than --lease-duration".into());
+        }
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+        Ok(Some(leader::Settings {
+            namespace: self.namespace.clone(),
+            name: self.lease_name.clone(),
+            // A container that starts anew in the same pod is another candidate.
+            identity: format!("{}_{:08x}", self.identity.clone().unwrap_or_else(host), u32::from_ne_bytes(random)),
+            lease_duration: self.lease_duration,
+            renew_deadline: self.renew_deadline,
+            retry_period: self.retry_period,
+        }))
     }
 }
 

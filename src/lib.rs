@@ -9,6 +9,7 @@
 //!  inventory   C1's list, once for all objects of an issuer
 //!  secret      what the Secret holds, and how it is read and written
 //!  telemetry   logs, metrics, events, health
+//!  leader      which replica acts
 //!  runtime     the only place that wires them
 //!  fault       the points at which a test kills the process
 //! ```
@@ -22,8 +23,10 @@ pub mod args;
 pub mod c1;
 pub mod clock;
 pub mod controller;
+pub mod default_issuer;
 pub mod fault;
 pub mod inventory;
+pub mod leader;
 pub mod plan;
 pub mod runtime;
 pub mod secret;

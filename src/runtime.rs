@@ -1,6 +1,6 @@
 //! The composition root: clients, caches, controllers, the port, and the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -34,12 +34,17 @@ use crate::{
         issuers::{IssuerKey, Issuers},
         personal_client, streams,
     },
+    default_issuer,
+    leader::{Elector, Leadership},
     plan::digest,
     secret::{Secrets, seen},
-    telemetry::{Events, Metrics, server},
+    telemetry::{
+        Events, Metrics,
+        server::{self, Served},
+    },
 };
 
-/// What can keep the operator from starting.
+/// What can keep the operator from starting, or ends it.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// No way to the API server.
@@ -61,18 +66,34 @@ pub enum StartError {
     /// No signal handlers, or core files that cannot be switched off.
     #[error("signals cannot be handled, or core files not be switched off: {0}")]
     Signals(#[source] std::io::Error),
+    /// A manifest that is none.
+    #[error("--default-issuer {}: {why}", file.display())]
+    DefaultIssuer {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Flags that do not go together.
+    #[error("leader election: {0}")]
+    Election(String),
+    /// Another replica may lead from now on.
+    #[error("the lease is lost: another replica may act from now on")]
+    LeaseLost,
 }
 
-/// Runs the operator until a signal ends it.
+/// Runs the operator until a signal ends it, or the lease is lost.
 ///
 /// # Errors
-/// When it cannot start.
+/// When it cannot start, or does not lead any more.
 pub async fn run(args: RunArgs) -> Result<(), StartError> {
     // A core file would hold secrets.
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none).map_err(|e| StartError::Signals(e.into()))?;
     // Before anything else, so that no signal kills a transaction.
     let stop = stop_on_signal()?;
+    let election = args.election().map_err(StartError::Election)?;
+    let default_issuer = args.default_issuer.as_deref().map(default_issuer::read).transpose()?;
     let client = client().await?;
     let cluster = cluster(&client, &args).await?;
     let listener =
@@ -81,30 +102,91 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
 
     let (stores, writers) = caches();
     let metrics = Arc::new(Metrics::default());
+    let elector = election.map(|settings| Elector::new(client.clone(), settings));
+    let leadership = elector.as_ref().map_or_else(Leadership::alone, Elector::leadership);
+    let served = Served { metrics: metrics.clone(), stores: stores.clone(), leadership: leadership.clone() };
+    let port = tokio::spawn(server::serve(listener, served, stop.child_token()));
+
+    let context = context(client, &args, cluster, stores, metrics, leadership);
+    let result = lead(elector, &stop, async {
+        if let Some(issuer) = default_issuer {
+            tokio::spawn(default_issuer::apply(context.client.clone(), issuer));
+        }
+        act(&context, writers, &stop).await;
+    });
+    let result = result.await;
+    stop.cancel();
+    let _ = port.await;
+    tracing::info!("stopped");
+    result
+}
+
+fn context(
+    client: Client,
+    args: &RunArgs,
+    cluster: String,
+    stores: Stores,
+    metrics: Arc<Metrics>,
+    leadership: Leadership,
+) -> Arc<Context> {
     let (look_again, _) = broadcast::channel(16);
-    let (touched, _) = broadcast::channel(1024);
-    let context = Arc::new(Context {
+    Arc::new(Context {
         secrets: Secrets::new(client.clone()),
         events: Events::new(client.clone()),
-        config: config(&args, cluster),
+        config: config(args, cluster),
         clock: clock(),
-        stores: stores.clone(),
+        leadership,
+        stores,
         issuers: Issuers::default(),
         memory: Memory::default(),
-        metrics: metrics.clone(),
+        metrics,
         tasks: TaskTracker::new(),
         look_again,
         client,
-    });
-    let served = server::Served { metrics, stores: stores.clone() };
-    let port = tokio::spawn(server::serve(listener, served, stop.child_token()));
+    })
+}
+
+/// Waits for the lease, if there is an election, and holds it while `work` is done; gives it up only when nothing is under
+/// way any more.
+async fn lead(
+    elector: Option<Elector>,
+    stop: &CancellationToken,
+    work: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let Some(mut elector) = elector else {
+        work.await;
+        return Ok(());
+    };
+    tokio::select! {
+        () = elector.acquire() => tracing::info!("leading"),
+        () = stop.cancelled() => return Ok(()),
+    }
+    let mut work = pin!(work);
+    let lost = tokio::select! {
+        () = elector.keep() => true,
+        () = &mut work => false,
+    };
+    if lost {
+        tracing::error!("the lease is lost");
+        stop.cancel();
+        work.await;
+        return Err(StartError::LeaseLost);
+    }
+    elector.release().await;
+    Ok(())
+}
+
+/// Runs the controllers until `stop`, and what they have begun to its end.
+async fn act(context: &Arc<Context>, writers: Writers, stop: &CancellationToken) {
+    let (touched, _) = broadcast::channel(1024);
     let clock_watch = tokio::spawn(watch_clock(context.clone()));
+    let filled = context.stores.filled.clone();
     let ready = tokio::spawn(async move {
-        stores.filled.wait().await;
+        filled.wait().await;
         tracing::info!("the caches are filled");
     });
 
-    controllers(&context, writers, &touched, &stop).await;
+    controllers(context, writers, &touched, stop).await;
 
     // A client secret that is in memory only is delivered, or its client deleted, before the process ends.
     context.tasks.close();
@@ -115,9 +197,6 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
     for task in [clock_watch, ready] {
         task.abort();
     }
-    let _ = port.await;
-    tracing::info!("stopped");
-    Ok(())
 }
 
 fn stop_on_signal() -> Result<CancellationToken, StartError> {

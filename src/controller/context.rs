@@ -23,6 +23,7 @@ use crate::{
     api::{ClientIssuer, ClusterClientIssuer, PersonalClient},
     c1::Deadlines,
     clock::Clock,
+    leader::Leadership,
     plan::Timing,
     secret::Secrets,
     telemetry::{Events, Metrics},
@@ -121,6 +122,8 @@ pub struct Context {
     pub config: Config,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// Whether this process may act.
+    pub leadership: Leadership,
     /// The caches.
     pub stores: Stores,
     /// The issuers, connected.

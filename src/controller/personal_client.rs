@@ -140,6 +140,9 @@ async fn fetch(
 
 /// Does the one thing.
 async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result<Action, Error> {
+    if !ctx.leadership.is_current() {
+        return Ok(Action::requeue(SOON));
+    }
     let object = observed.object.clone();
     let identity = observed.issuer.as_ref().and_then(|i| i.identity.clone());
     match &decision.step {
@@ -306,6 +309,9 @@ async fn revoke(
     let state = issuer.state();
     let Some(session) = state.session.filter(|_| state.identity.as_ref() == identity) else { return Ok(()) };
     reach(FaultPoint::Before(EffectKind::DeleteClient));
+    if !ctx.leadership.is_current() {
+        return Ok(());
+    }
     if issuer.delete(&session, &victim.id).await? {
         ctx.metrics.client_deleted();
     }

@@ -37,6 +37,8 @@ pub struct Pilot<'a> {
     /// As whom it was decided to call C1: as another user its answers mean something else.
     identity: Option<Identity>,
     secret: Option<SecretString>,
+    /// It has made a client, which is now its own to deliver or to delete, whoever leads.
+    maker: bool,
 }
 
 impl<'a> Pilot<'a> {
@@ -44,7 +46,7 @@ impl<'a> Pilot<'a> {
     #[must_use]
     pub fn new(ctx: &'a Context, object: PersonalClient, identity: Option<Identity>) -> Self {
         let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
-        Self { issuer: ctx.issuers.get(&key), ctx, object, identity, secret: None }
+        Self { issuer: ctx.issuers.get(&key), ctx, object, identity, secret: None, maker: false }
     }
 
     /// Runs a transaction to its end, within the budget. When that is over it is told so once, and has a little more time to
@@ -54,7 +56,9 @@ impl<'a> Pilot<'a> {
         let mut extended = false;
         let mut pause = SHORTEST_PAUSE;
         while let Some(wanted) = effect {
-            let answer = if Instant::now() < deadline {
+            let answer = if !self.may_act() {
+                Answer::OutOfTime
+            } else if Instant::now() < deadline {
                 self.perform(wanted).await
             } else {
                 if !extended {
@@ -73,6 +77,11 @@ impl<'a> Pilot<'a> {
             // `next` wants nothing more only of what has landed.
             _ => Outcome::LookAgain { unsent: false },
         }
+    }
+
+    /// Another replica may lead by now; but nobody else can deliver what this one made.
+    fn may_act(&self) -> bool {
+        self.maker || self.ctx.leadership.is_current()
     }
 
     async fn perform(&mut self, effect: Effect) -> Answer {
@@ -94,7 +103,10 @@ impl<'a> Pilot<'a> {
         let answer = match effect {
             Effect::Preflight { roles, secret } => self.preflight(&roles, secret.as_deref()).await,
             Effect::Intend { at, record } => self.intend(&at, &record).await,
-            Effect::Create(request) => self.create(&request).await,
+            Effect::Create(request) => {
+                self.maker = true;
+                self.create(&request).await
+            }
             Effect::Deliver { delivered, over } => self.deliver(*delivered, over.as_deref()).await,
             Effect::Record { at, status } => self.record(&at, &status).await,
             Effect::Burn { at, record } => self.write_record(&at, &record, None).await,

@@ -54,6 +54,7 @@ pub struct Metrics {
     issuer_ready: Family<IssuerLabels, Gauge>,
     inventory_time: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
     orphans: Family<IssuerLabels, Gauge>,
+    leader: Gauge,
 }
 
 impl Default for Metrics {
@@ -72,6 +73,7 @@ impl Default for Metrics {
             issuer_ready: Family::default(),
             inventory_time: Family::default(),
             orphans: Family::default(),
+            leader: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -104,6 +106,12 @@ impl Metrics {
             "Live clients with this cluster's marker that belong to nobody",
             self.orphans.clone(),
         );
+        r.register("leader", "Whether this replica acts", self.leader.clone());
+    }
+
+    /// Whether this replica acts. Asked for when the metrics are.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// A client was issued.
@@ -198,7 +206,7 @@ mod tests {
         metrics.personal_clients(std::iter::once((true, "Issued".to_owned())));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 11, "{text}");
+        assert_eq!(names.len(), 12, "{text}");
         for name in names {
             assert!(page.contains(&format!("`{name}`")), "docs/reference/metrics.md does not explain {name}");
         }

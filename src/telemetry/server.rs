@@ -10,6 +10,7 @@ use super::Metrics;
 use crate::{
     api::{ConditionType, condition},
     controller::Stores,
+    leader::Leadership,
     plan::status,
 };
 
@@ -20,6 +21,8 @@ pub struct Served {
     pub metrics: Arc<Metrics>,
     /// The caches: ready once they are filled.
     pub stores: Stores,
+    /// A replica that stands by fills none, and is ready for what it is there for.
+    pub leadership: Leadership,
 }
 
 /// Opens the port.
@@ -44,7 +47,9 @@ pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToke
 }
 
 async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
-    if served.stores.filled.now() {
+    if !served.leadership.is_current() {
+        (StatusCode::OK, "standing by")
+    } else if served.stores.filled.now() {
         (StatusCode::OK, "ok")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled")
@@ -58,5 +63,6 @@ async fn metrics(State(served): State<Served>) -> ([(&'static str, &'static str)
         let ready = condition::find(&said.conditions, ConditionType::Ready)?;
         Some((status::is_ready(said), ready.reason.clone()))
     }));
+    served.metrics.leader(served.leadership.is_current());
     ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], served.metrics.text())
 }
