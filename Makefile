@@ -19,7 +19,7 @@ step = @mkdir -p $(STEPS); echo "==> $(1)"; ($(2)) 2>&1 | tee $(STEPS)/$(1).log
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo up down
 demo: build ## from nothing to a login at C1 with an issued credential; ONCE=1 takes it all down again
@@ -31,7 +31,7 @@ up: build ## control plane, C1 simulator and operator in the background; then: s
 down: ## end what `make up` started
 	@tests/dev/down.sh
 
-.PHONY: build fmt crds
+.PHONY: build fmt crds chart-docs
 build: ## operator and simulator, as tests and demo use them
 	cargo build $(FEATURES)
 
@@ -44,17 +44,21 @@ crds: build ## generate crds/ from the types, and copy them into the chart
 	$(BIN)/c1-operator crds --dir crds
 	@cp crds/*.yaml charts/c1-operator/files/crds/
 
+chart-docs: ## make the chart's README of the comments in its values.yaml
+	@tests/controlplane/tools/build.sh $(TARGET)/tools
+	$(TARGET)/tools/helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+
 .PHONY: test counts
 test: ## all that CI runs; the last lines are the counts
 	@rm -rf $(STEPS)
-	@$(MAKE) lint test-unit test-simulator test-integration counts
+	@$(MAKE) lint test-unit test-simulator test-integration e2e counts
 
-# A suite in which nothing ran has not passed (only of doc tests there may be none).
+# A suite in which nothing ran has not passed (only of doc tests there may be none, and e2e says why it cannot run).
 counts:
 	@echo "==> counts"; \
-	for step in unit doc simulator api promises reasons chart; do \
-	  grep -hE '^test result: ok\. [1-9]|^[0-9]+ renderings accepted' $(STEPS)/$$step.log \
-	    | sed "s/; [0-9]* measured.*//; s/^/$$(printf '%-10s' $$step)/" \
+	for step in unit doc simulator api promises reasons chart e2e; do \
+	  grep -hE '^test result: ok\. [1-9]|^[0-9]+ renderings accepted|^e2e: [1-9][0-9]* checks passed|SKIPPED: the end-to-end test' $(STEPS)/$$step.log \
+	    | sed "s/; [0-9]* measured.*//; s/^e2e: //; s/^/$$(printf '%-10s' $$step)/" \
 	    || [[ $$step == doc ]] || { echo "$$step: no test ran"; exit 1; }; \
 	done
 
@@ -85,11 +89,28 @@ test-promises: build ## a test a promise, through every fault point
 test-reasons: build ## every bad input, its reason and its message
 	$(call step,reasons,tests/controlplane/run.sh cargo test $(FEATURES) --test reasons)
 
-test-chart: ## every rendering of the chart, taken by a real API server
+test-chart: ## every value of the chart, and every rendering, taken by a real API server
 	$(call step,chart,tests/controlplane/run.sh tests/dev/chart-check.sh)
 
-.PHONY: manifests sabotage audit clean
-manifests: crds test-chart ## generate the CRDs, then check the chart
+.PHONY: image e2e
+image: ## the container image, in target/image/c1-operator.tar, without daemon or network
+	@tests/e2e/image.sh operator
+
+e2e: build ## image and chart on a real one-node cluster, from helm install to helm uninstall; as root
+	$(call step,e2e,tests/e2e/run.sh)
+
+.PHONY: manifests bench sabotage audit clean
+manifests: ## plain manifests of the chart for kubectl, in target/manifests; ARGS="--set image.repository=..."
+	@mkdir -p $(TARGET)/manifests
+	@tests/dev/manifests.sh $(ARGS) >$(TARGET)/manifests/c1-operator.yaml.new
+	@mv $(TARGET)/manifests/c1-operator.yaml.new $(TARGET)/manifests/c1-operator.yaml
+	@echo "kubectl apply --server-side -f $(TARGET)/manifests/c1-operator.yaml"
+
+# The operator by itself, as the image has it: beside other packages it would get the features that they want.
+bench: ## how fast, small and quiet the release build is, beside a bare client; ARGS="--objects 200"
+	cargo build --release -p c1-operator
+	cargo build --release -p c1-simulator -p c1-bench
+	@tests/controlplane/run.sh $(TARGET)/$(TRIPLE)/release/c1-bench $(ARGS)
 
 sabotage: build ## take one guard out at a time; its test must notice
 	@tests/controlplane/run.sh tests/sabotage/run.sh
@@ -98,4 +119,5 @@ audit: ## licences, sources and doubled versions of the dependencies
 	@. tests/dev/lib.sh; ! needs cargo-deny "the audit" || cargo deny check bans licenses sources
 
 clean: down ## remove all that was built, the control plane too
+	@! [[ -s $(TARGET)/e2e/cluster/netns ]] || tests/controlplane/cluster-down.sh $(TARGET)/e2e/cluster --purge
 	rm -rf $(TARGET)

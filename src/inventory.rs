@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     c1::{Client, Listing},
-    plan::{InventoryView, Marker},
+    plan::{InventoryView, Marker, marker},
 };
 
 /// One list.
@@ -37,7 +37,7 @@ impl Inventory {
         for (index, client) in listing.clients.iter().enumerate() {
             by_id.insert(client.id.clone(), index);
             if let Some(marker) = Marker::parse(&client.display_name) {
-                by_owner.entry(marker.owner).or_default().push(index);
+                by_owner.entry(marker::owner_id(&marker.owner).to_owned()).or_default().push(index);
             }
         }
         Self {
@@ -60,7 +60,8 @@ impl Inventory {
     /// The part that matters for one object: what carries its marker, and what it names.
     #[must_use]
     pub fn view<'a>(&self, owner: &str, ids: impl Iterator<Item = &'a str>) -> InventoryView {
-        let mut indices: Vec<usize> = self.by_owner.get(owner).into_iter().flatten().copied().collect();
+        let mut indices: Vec<usize> =
+            self.by_owner.get(marker::owner_id(owner)).into_iter().flatten().copied().collect();
         for id in ids {
             indices.extend(self.by_id.get(id).filter(|i| !indices.contains(i)).copied().as_slice());
         }
@@ -87,8 +88,10 @@ impl Inventory {
     /// The clients with this cluster's marker that `belongs` does not claim, oldest first.
     pub fn orphans(&self, cluster: &str, belongs: impl Fn(&Client, &Marker) -> bool) -> Vec<&Client> {
         let marked = self.clients.iter().filter_map(|c| Some((c, Marker::parse(&c.display_name)?)));
-        let mut orphans: Vec<&Client> =
-            marked.filter(|(c, m)| m.cluster() == cluster && !belongs(c, m)).map(|(c, _)| c).collect();
+        let mut orphans: Vec<&Client> = marked
+            .filter(|(c, m)| marker::cluster_id(m.cluster()) == marker::cluster_id(cluster) && !belongs(c, m))
+            .map(|(c, _)| c)
+            .collect();
         orphans.sort_by_key(|c| c.created_at);
         orphans
     }

@@ -89,12 +89,14 @@ impl ErrorKind {
         match self {
             // A refused login, by whatever status, is about the credentials.
             Self::Login(kind) => match kind.as_ref() {
-                Self::Status { status: 400 | 401 | 403, .. } => Reason::Unauthorized,
+                Self::Status { status: 400 | 401 | 403 | 404, .. } => Reason::Unauthorized,
                 other => other.reason(),
             },
             Self::Credentials(_) | Self::Status { status: 401, .. } => Reason::Unauthorized,
             Self::Status { status: 429, .. } | Self::Paused => Reason::Throttled,
             Self::Status { status: 404, .. } => Reason::RoleNotFound,
+            // Answers of proxies, not of C1.
+            Self::Status { status: 408 | 425, .. } => Reason::Unreachable,
             Self::Status { status: 400..=499, .. } => Reason::RequestRejected,
             _ => Reason::Unreachable,
         }
@@ -155,6 +157,21 @@ mod tests {
         }
         assert_eq!(Error { kind: ErrorKind::Connect("refused".into()), ..status(0) }.certainty(), Certainty::NoEffect);
         assert_eq!(Error { kind: ErrorKind::Timeout(Duration::ZERO), ..status(0) }.certainty(), Certainty::Unknown);
+    }
+
+    #[test]
+    fn a_reason_says_who_has_to_do_something() {
+        let login = |status| {
+            let kind = ErrorKind::Status { status, message: String::new() };
+            Error { host: "h".into(), operation: "list", kind: ErrorKind::Login(Box::new(kind)) }
+        };
+        assert_eq!(login(404).reason(), Reason::Unauthorized, "no role was asked for");
+        assert_eq!(login(503).reason(), Reason::Unreachable);
+        assert_eq!(status(404).reason(), Reason::RoleNotFound);
+        assert_eq!(status(422).reason(), Reason::RequestRejected);
+        for passing in [408, 425, 502] {
+            assert_eq!(status(passing).reason(), Reason::Unreachable, "{passing}");
+        }
     }
 
     #[test]

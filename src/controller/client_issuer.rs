@@ -341,12 +341,13 @@ fn set_conditions(
     let set =
         |conditions: &mut Vec<_>, kind, on| condition::set(conditions, kind, on, reason, message, generation, now);
     set(&mut status.conditions, ConditionType::Ready, ready);
-    condition::clear(&mut status.conditions, ConditionType::Reconciling);
-    condition::clear(&mut status.conditions, ConditionType::Stalled);
-    if !ready {
-        let kind =
-            if standing(reason) == Standing::Stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
-        set(&mut status.conditions, kind, true);
+    for (kind, of) in [(ConditionType::Reconciling, Standing::Waiting), (ConditionType::Stalled, Standing::Stalled)] {
+        // What stays true keeps its time: else each failing look would be a write.
+        if !ready && standing(reason) == of {
+            set(&mut status.conditions, kind, true);
+        } else {
+            condition::clear(&mut status.conditions, kind);
+        }
     }
 }
 

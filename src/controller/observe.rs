@@ -183,7 +183,8 @@ fn issuer(
     let owner = marker::owner(&ctx.config.cluster, &own, &object.name_any());
     let deleted = deleting.then(|| (crate::api::Reason::Deleting, "it is being deleted".to_owned()));
     Some(IssuerView {
-        not_ready: deleted.or(state.not_ready),
+        // Why it cannot log in says more than that it is to go.
+        not_ready: state.not_ready.or(deleted),
         held: state.held,
         identity: state.identity,
         defaults: defaults.unwrap_or_default(),

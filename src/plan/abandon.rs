@@ -63,14 +63,19 @@ impl Abandon {
         }
     }
 
-    fn object_read(self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
+    fn object_read(mut self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
         match answer {
             Answer::Object(Some(object)) => {
-                let recorded = object.status.as_ref().and_then(|s| s.client.as_ref());
-                if recorded.is_some_and(|c| c.id == self.step.client_id) {
+                let status = object.status_or_default();
+                let mut named = status.client.iter().map(|c| &c.id).chain(status.retiring.iter().map(|r| &r.id));
+                if named.any(|id| *id == self.step.client_id) {
                     return self.land(false);
                 }
                 let record = Record::of(&object);
+                if record.open.as_ref().is_some_and(|o| o.attempt != self.step.attempt) {
+                    // Somebody else is at it: that this one failed is not what is to be said of the object.
+                    self.because = None;
+                }
                 if record.is_abandoned(&self.step.attempt) || !guards.burn {
                     return self.read_secret(guards);
                 }
@@ -109,8 +114,12 @@ impl Abandon {
         match answer {
             Answer::Secret(SecretView::Absent) => self.delete(),
             Answer::Secret(SecretView::Present(secret)) => match &secret.delivered {
-                // The Secret's word is final: somebody delivered it.
-                Some(d) if d.client.id == self.step.client_id => self.land(false),
+                // The Secret's word is final: somebody delivered it; or delivered another, and gave this one an overlap.
+                Some(d)
+                    if d.client.id == self.step.client_id || d.replaces.iter().any(|r| r.id == self.step.client_id) =>
+                {
+                    self.land(false)
+                }
                 Some(d)
                     if guards.fence
                         && d.client.attempt != self.step.attempt

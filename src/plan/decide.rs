@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Marker,
@@ -107,10 +107,25 @@ impl<'a> Decision<'a> {
             Presence::Gone | Presence::MarkerLost => None,
             Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
             // Against a client that is known to be current, only one that is known to live.
-            Presence::Unproven if self.status.client.is_some() => None,
+            Presence::Unproven if self.status.client.is_some() => self.prove(seen, delivered),
             Presence::Live | Presence::Unproven => {
                 Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered)))))
             }
+        }
+    }
+
+    /// What the list does not show, a read may.
+    fn prove(&self, seen: &SecretSeen, delivered: &Delivered) -> Option<Plan> {
+        let (client, identity) = (&delivered.client, self.identity()?);
+        if (&client.host, &client.user_id) != (&identity.host, &identity.user_id) {
+            return None;
+        }
+        match self.read(&client.id) {
+            None => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
+            Some(Presence::Live) => Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered))))),
+            Some(Presence::MarkerLost) => None,
+            // C1 may not show it yet. A new one is issued when it certainly is not there.
+            Some(_) => Some(Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) }),
         }
     }
 
@@ -200,7 +215,11 @@ impl<'a> Decision<'a> {
             // First the truth: the credential that status names does not work.
             return Some(self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))));
         }
-        Some(self.gate(need).unwrap_or_else(|wanted| self.issue(need, wanted)))
+        let wanted = match self.gate(need) {
+            Ok(plan) => return Some(plan),
+            Err(wanted) => wanted,
+        };
+        Some(self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)))
     }
 
     /// The template changed, or somebody changed what it put there.
@@ -253,12 +272,11 @@ impl<'a> Decision<'a> {
         let name = self.o.object.secret_name();
         let mut status = status::record(&self.status, &delivered.client, name, &seen.resource_version, former);
         for owed in &delivered.replaces {
-            if owed.id != delivered.client.id && status.retiring.iter().all(|r| r.id != owed.id) {
-                let mut owed = owed.clone();
-                // Counted from now: its consumers may never have seen the new credential.
-                owed.since = Time(crate::api::condition::to_seconds(self.now));
-                owed.revoke_time = Time(crate::api::condition::to_seconds(self.now + overlap + Duration::from_secs(1)));
-                status.retiring.push(owed);
+            // Those that began to retire with this delivery get their whole overlap from now on: their consumers may never
+            // have seen the new credential.
+            if owed.id != delivered.client.id && !status.retiring.contains(owed) {
+                status.retiring.retain(|r| r.id != owed.id);
+                status.retiring.push(status::retiring_anew(owed, self.now, overlap));
             }
         }
         if !matches!(seen.content, Content::Intact { rendered: true }) {
@@ -283,7 +301,7 @@ impl<'a> Decision<'a> {
         let (metadata, owner) = (&self.o.object.metadata, &delivered.owner);
         let same_name =
             metadata.namespace.as_ref() == Some(&owner.namespace) && metadata.name.as_ref() == Some(&owner.name);
-        if !same_name || delivered.cluster != self.o.cluster {
+        if !same_name || marker::cluster_id(&delivered.cluster) != marker::cluster_id(&self.o.cluster) {
             Holding::Foreign
         } else if metadata.uid.as_ref() == Some(&owner.uid) {
             Holding::Ours(seen, delivered)

@@ -31,7 +31,7 @@ pub(super) enum Presence {
 
 /// What has become of the open attempt.
 pub(super) enum Opened<'a> {
-    /// There is none: status or Secret carries it.
+    /// There is none: status or Secret carries it, or its client retires already.
     No,
     /// This process knows that nothing was sent for it.
     Unsent,
@@ -65,7 +65,7 @@ impl<'a> Decision<'a> {
         let owner = self.marker_owner.clone();
         let clients = self.inventory().map(|i| i.clients.as_slice()).unwrap_or_default();
         clients.iter().filter_map(move |c| {
-            let marker = Marker::parse(&c.display_name).filter(|m| m.owner == owner)?;
+            let marker = Marker::parse(&c.display_name).filter(|m| m.is_of(&owner))?;
             Some((c, marker))
         })
     }
@@ -85,7 +85,7 @@ impl<'a> Decision<'a> {
     }
 
     fn is_marked(&self, client: &Client) -> bool {
-        Marker::parse(&client.display_name).is_some_and(|m| m.owner == self.marker_owner)
+        Marker::parse(&client.display_name).is_some_and(|m| m.is_of(&self.marker_owner))
     }
 
     /// What a read of this client said, if there was one.
@@ -149,6 +149,9 @@ impl<'a> Decision<'a> {
         }
         let Some(inventory) = self.inventory() else { return Opened::NeedList };
         if let Some((client, _)) = self.listed().find(|(_, m)| m.attempt == open.attempt) {
+            if self.status.retiring.iter().any(|r| r.id == client.id) {
+                return Opened::No;
+            }
             return if client.last_used_at.is_some() { Opened::Used } else { Opened::Found(client) };
         }
         let timing = &self.o.timing;

@@ -7,13 +7,13 @@ use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
     guards::Guards,
     observed::{SecretView, Timing},
-    record::{Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
+    record::{Content, Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
     status,
     step::{AbandonStep, IssueStep, Need},
     wanted::asked,
 };
 use crate::{
-    api::{IssuedClient, Lifetime, PersonalClient, Reason, RetiringClient},
+    api::{IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
     c1::{Client, CreateRequest},
 };
 
@@ -237,6 +237,10 @@ impl Issue {
     fn read_back(self: Box<Self>, at: Anchor, client: Box<IssuedClient>, answer: Answer, now: Timestamp) -> Next {
         match answer {
             Answer::Secret(SecretView::Present(secret)) if holds(&secret, &client) => {
+                if !matches!(secret.content, Content::Intact { .. }) {
+                    // It was written, and altered since: status must not vouch for it. The next look decides.
+                    return landed(Outcome::Delivered);
+                }
                 let anchor = Anchor { uid: secret.uid, resource_version: secret.resource_version };
                 self.record(&at, anchor, client, now)
             }
@@ -285,15 +289,9 @@ impl Issue {
         self.go(State::Record { secret, client }, Effect::Record { at: at.clone(), status: Box::new(status) })
     }
 
-    fn recorded_status(
-        &self,
-        client: &IssuedClient,
-        secret: &Anchor,
-        now: Timestamp,
-    ) -> crate::api::PersonalClientStatus {
-        let retire = self.step.replaces.as_ref().map(|c| status::retiring(c, now, self.timing.overlap));
-        let mut status =
-            status::record(&self.step.status, client, &self.step.secret_name, &secret.resource_version, retire);
+    fn recorded_status(&self, client: &IssuedClient, secret: &Anchor, now: Timestamp) -> PersonalClientStatus {
+        let base = PersonalClientStatus { retiring: self.retiring(now), ..self.step.status.clone() };
+        let mut status = status::record(&base, client, &self.step.secret_name, &secret.resource_version, None);
         if !matches!(self.step.need, Need::SecretLost | Need::Revoked) {
             // After a loss they stay: whoever keeps altering the Secret must not make us mint without end.
             status.failed_issuance_attempts = None;
@@ -309,8 +307,8 @@ impl Issue {
                 let status = Box::new(self.recorded_status(&client, &secret, now));
                 landed(Outcome::Issued { id: client.id, status })
             }
-            Answer::OutOfTime => landed(Outcome::Delivered),
-            // Force nothing: the next look finds the Secret and records. But if the object is gone, nobody will look.
+            // Force nothing: the next look finds the Secret and records. But if the object is gone, nobody will look: whoever
+            // let it go may not have seen what was delivered late.
             _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
         }
     }
@@ -354,10 +352,21 @@ impl Issue {
         client.issued(&self.step.attempt, &self.step.issuer_ref, &self.step.identity.host)
     }
 
+    /// The clients that retire with this issue. What the Secret holds is replaced only now, whatever status said of it.
+    fn retiring(&self, now: Timestamp) -> Vec<RetiringClient> {
+        let overlap = self.timing.overlap;
+        let held = self.step.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| &d.client.id);
+        let renew = |r: &RetiringClient| {
+            if Some(&r.id) == held { status::retiring_anew(r, now, overlap) } else { r.clone() }
+        };
+        let replaced = self.step.replaces.as_ref().map(|c| status::retiring(c, now, overlap));
+        let mut retiring: Vec<_> = self.step.status.retiring.iter().map(renew).collect();
+        retiring.extend(replaced.filter(|r| self.step.status.retiring.iter().all(|have| have.id != r.id)));
+        retiring
+    }
+
     fn describe(&self, client: &IssuedClient, now: Timestamp) -> Delivered {
         let metadata = &self.object.metadata;
-        let replaced = self.step.replaces.iter().map(|c| status::retiring(c, now, self.timing.overlap));
-        let owed: Vec<RetiringClient> = self.step.status.retiring.iter().cloned().chain(replaced).collect();
         Delivered {
             owner: SecretOwner {
                 namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -369,7 +378,7 @@ impl Issue {
             asked: asked(&self.object.spec),
             data_digest: String::new(),
             template: RenderedTemplate::of(self.object.spec.secret_template.as_ref()),
-            replaces: owed,
+            replaces: self.retiring(now),
         }
     }
 }

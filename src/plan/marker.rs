@@ -28,7 +28,26 @@ pub fn owner(cluster: &str, namespace: &str, name: &str) -> String {
     }
 }
 
+/// What tells one cluster from another: the digest of its id. The name before it is for people, and may change.
+#[must_use]
+pub fn cluster_id(cluster: &str) -> &str {
+    cluster.rsplit('-').next().unwrap_or_default()
+}
+
+/// What tells one object from another: its owner part without the cluster's name.
+#[must_use]
+pub fn owner_id(owner: &str) -> &str {
+    let cluster = owner.split('/').next().unwrap_or_default();
+    &owner[cluster.len() - cluster_id(cluster).len()..]
+}
+
 impl Marker {
+    /// Whether it is of this owner, whatever the cluster was called when it was made.
+    #[must_use]
+    pub fn is_of(&self, owner: &str) -> bool {
+        owner_id(&self.owner) == owner_id(owner)
+    }
+
     /// The display name to ask for: what the user wants, then the marker.
     #[must_use]
     pub fn append_to(&self, display_name: &str) -> String {
@@ -79,6 +98,15 @@ mod tests {
         let owner = owner("c", "ci", &"x".repeat(200));
         assert!(owner.len() < 40, "{owner}");
         assert_eq!(Marker { owner, attempt: "a".into() }.object(), None);
+    }
+
+    #[test]
+    fn a_cluster_may_be_renamed_and_is_told_from_others_by_its_id() {
+        let marker = Marker { owner: owner("prod-eu-3f9a2c1d", "ci", "deployer"), attempt: "a".into() };
+        assert!(marker.is_of(&owner("prod-3f9a2c1d", "ci", "deployer")));
+        assert!(!marker.is_of(&owner("prod-eu-00000000", "ci", "deployer")));
+        assert!(!marker.is_of(&owner("prod-eu-3f9a2c1d", "ci", "other")));
+        assert_eq!(owner_id("c/ci/with-dash"), "c/ci/with-dash");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     step::{IssueStep, Look, Need, Plan, Step},
     wanted::{Wanted, asked},
 };
-use crate::api::{PersonalClientStatus, Reason};
+use crate::api::{IssuedClient, PersonalClientStatus, Reason};
 
 /// How many replaced clients may live at once; while there are that many, further rotations wait.
 const MOST_RETIRING: usize = 3;
@@ -95,7 +95,11 @@ impl Decision<'_> {
         }
         let full = self.status.retiring.len() >= MOST_RETIRING && matches!(need, Need::SpecChanged);
         let first = self.status.retiring.iter().map(|r| r.revoke_time.0).filter(|time| *time > self.now).min();
-        if full { Ok(Plan { step: Step::Nothing, wake: first }) } else { Err(wanted) }
+        if full {
+            let message = "the replaced clients of earlier changes still live: this one waits until an overlap is over";
+            return Ok(Plan { wake: first, ..self.not_ready(Reason::Issuing, message) });
+        }
+        Err(wanted)
     }
 
     /// The issuer is not there, or not usable.
@@ -155,6 +159,41 @@ impl Decision<'_> {
             replaces,
             status: self.status.clone(),
         })))
+    }
+
+    /// What our Secret holds or owes an end, and status does not name: a credential of an abandoned attempt that was delivered
+    /// all the same, or one that was altered before it was recorded. The next attempt overwrites it, so status must name it
+    /// first; and somebody may have read it, so it gets an overlap like any that is replaced.
+    pub(super) fn owed(&self) -> Option<Step> {
+        let Holding::Ours(_, delivered) = self.holding() else { return None };
+        let unnamed = |id: &str| {
+            self.status.client.as_ref().is_none_or(|c| c.id != id) && self.status.retiring.iter().all(|r| r.id != id)
+        };
+        let overlap = self.o.timing.overlap;
+        let held = Some(&delivered.client).filter(|held| unnamed(&held.id));
+        let held = match held.map(|held| (held, self.may_live(held))) {
+            Some((held, None)) => return Some(Step::Look(Look::Client(held.id.clone()))),
+            Some((held, Some(true))) => Some(status::retiring(held, self.now, overlap)),
+            _ => None,
+        };
+        let replaced = delivered.replaces.iter().filter(|r| unnamed(&r.id) && r.id != delivered.client.id);
+        let owed: Vec<_> =
+            held.into_iter().chain(replaced.map(|r| status::retiring_anew(r, self.now, overlap))).collect();
+        if owed.is_empty() {
+            return None;
+        }
+        let mut status = self.status.clone();
+        status.retiring.extend(owed);
+        Some(Step::UpdateStatus(Box::new(status)))
+    }
+
+    /// Whether a client lives, as far as can be known; `None`: a read would tell.
+    pub(super) fn may_live(&self, client: &IssuedClient) -> Option<bool> {
+        let ours = self.identity().is_some_and(|i| (&i.host, &i.user_id) == (&client.host, &client.user_id));
+        if !ours || self.inventory().is_some_and(|i| i.client(&client.id).is_some()) {
+            return Some(true);
+        }
+        self.read(&client.id).map(|presence| presence != Presence::Gone)
     }
 
     pub(super) fn count_loss(&self, reason: Reason, why: &str) -> PersonalClientStatus {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     decide::{Decision, Holding},
     evidence::Opened,
+    observed::IssuerView,
     step::{Look, Plan, RemoveStep, Step, Victim},
 };
 use crate::api::{ABANDON_ANNOTATION, Reason};
@@ -109,7 +110,10 @@ impl Decision<'_> {
         let abandon =
             metadata.annotations.as_ref().and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true");
         let waited = metadata.deletion_timestamp.as_ref().is_some_and(|t| self.since(t.0) >= LONGEST_TERMINATING);
-        abandon || (self.o.namespace_terminating && waited && self.identity().is_none())
+        // A login of an hour ago is no way to C1 when C1 does not answer.
+        let failing = |issuer: &IssuerView| issuer.not_ready.as_ref().is_some_and(|(why, _)| *why != Reason::Deleting);
+        let unreachable = self.identity().is_none() || self.o.issuer.as_ref().is_none_or(failing);
+        abandon || (self.o.namespace_terminating && waited && unreachable)
     }
 
     /// What must be known or reachable before anything is deleted.
@@ -142,10 +146,8 @@ impl Decision<'_> {
             }
             _ => {}
         }
-        // What was abandoned may have come to life late: the list must be newer than the wish to delete.
-        let deleted_at = self.o.object.metadata.deletion_timestamp.as_ref().map(|t| t.0);
-        let stale = self.inventory().is_none_or(|i| Some(i.began) < deleted_at);
-        (attempts && stale && !self.o.listed).then(|| self.step(Step::Look(Look::List)))
+        // What was abandoned may have come to life late. Not by the deletion's time: it is another clock's, cut to seconds.
+        (attempts && !self.o.listed).then(|| self.step(Step::Look(Look::List)))
     }
 
     fn blocked_by_issuer(&self) -> Plan {

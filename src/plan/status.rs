@@ -116,9 +116,19 @@ pub fn retiring(client: &IssuedClient, since: Timestamp, overlap: std::time::Dur
         host: client.host.clone(),
         user_id: client.user_id.clone(),
         since: Time(to_seconds(since)),
-        // Rounded up: never shorter than promised.
-        revoke_time: Time(to_seconds(since + overlap + std::time::Duration::from_secs(1))),
+        revoke_time: end_of(since, overlap),
     }
+}
+
+/// A client that retires from `since` on, whatever was said before: its consumers may never have seen a newer credential.
+#[must_use]
+pub fn retiring_anew(client: &RetiringClient, since: Timestamp, overlap: std::time::Duration) -> RetiringClient {
+    RetiringClient { since: Time(to_seconds(since)), revoke_time: end_of(since, overlap), ..client.clone() }
+}
+
+/// Rounded up: never shorter than promised.
+fn end_of(since: Timestamp, overlap: std::time::Duration) -> Time {
+    Time(to_seconds(since + overlap + std::time::Duration::from_secs(1)))
 }
 
 /// Whether the status says that the credential works.

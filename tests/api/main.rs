@@ -8,8 +8,12 @@
     reason = "a panic is how a test fails; kinds are written as people write them"
 )]
 
+mod chart;
 mod crds;
+mod docs;
+mod gitops;
 mod issuers;
+
 mod layers;
 mod personal_clients;
 mod rights;

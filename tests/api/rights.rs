@@ -54,7 +54,7 @@ fn granted(rules: &Value) -> BTreeSet<Right> {
 
 #[test]
 fn the_operator_has_exactly_the_rights_that_it_uses() {
-    let objects = cluster::render(&json!({}));
+    let objects = cluster::render(&json!({"leaderElection": {"enabled": false}}));
     let account = &cluster::rendered(&objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"];
     let names_account = |object: &&Value| {
         object["subjects"].as_array().into_iter().flatten().any(|subject| &subject["name"] == account)

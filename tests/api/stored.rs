@@ -11,7 +11,10 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use testkit::cluster;
+use testkit::{
+    cluster,
+    kstatus::{self, Kstatus},
+};
 
 use crate::server::{Kind, Server};
 
@@ -111,7 +114,8 @@ async fn a_new_object_is_behind_from_its_first_moment() {
         let created = server.apply(kind, &namespace.name, &object).await.unwrap();
         assert_eq!(created.data["status"], json!({"observedGeneration": -1}), "{kind:?}");
         let value = serde_json::to_value(&created).unwrap();
-        assert_eq!(testkit::kstatus::compute(&value), testkit::kstatus::Kstatus::InProgress, "{kind:?}");
+        assert_eq!(kstatus::verdicts(std::slice::from_ref(&value))[0].kstatus, Kstatus::InProgress, "{kind:?}");
+        assert_eq!(kstatus::problems(&[value]), Vec::<String>::new(), "{kind:?}");
         server.api(kind, &namespace.name).delete(&namespace.name, &DeleteParams::default()).await.unwrap();
     }
     server.discard(&namespace).await;

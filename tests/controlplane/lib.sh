@@ -7,11 +7,12 @@ target=$(cd "$root" && mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TAR
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# Sets and exports CP_BIN, KUBECTL, HELM. KUBEBUILDER_ASSETS (the convention of setup-envtest) wins; otherwise everything
-# is built once, under target/.
+# Sets and exports CP_BIN, KUBECTL, HELM, STATUS_TOOL. KUBEBUILDER_ASSETS (the convention of setup-envtest) wins; otherwise
+# everything is built once, under target/.
 programs() {
   "$controlplane/tools/build.sh" "$target/tools"
-  export HELM=$target/tools/helm
+  "$root/tests/status/build.sh" "$target/tools"
+  export HELM=$target/tools/helm STATUS_TOOL=$target/tools/status
   if [[ -z ${KUBEBUILDER_ASSETS:-} ]]; then
     "$controlplane/build.sh" "$target/controlplane"
     export CP_BIN=$target/controlplane/bin KUBECTL=$target/controlplane/bin/kubectl

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run.sh COMMAND... - run COMMAND on a control plane of its own, which is taken down afterwards; ends as COMMAND ended.
 #
-# COMMAND finds KUBECONFIG (admin), KUBECTL, HELM, and CP_DIR with pki/ and log/ (log/audit.log: every request, without bodies).
+# COMMAND finds KUBECONFIG (admin), KUBECTL, HELM, STATUS_TOOL (tests/status), and CP_DIR with pki/ and log/ (log/audit.log:
+# every request, without bodies).
 # With KUBECONFIG_TEST set, that cluster is used and none is started. COMMAND has KUBECONFIG_TEST set, so that a
 # run.sh inside a run.sh shares the control plane of the outer one.
 # When COMMAND fails the logs are kept in target/controlplane/failed.

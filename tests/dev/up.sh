@@ -76,7 +76,7 @@ container='.spec.template.spec as $pod | .metadata.namespace as $namespace | $po
 mapfile -d '' -t args < <(jq -j "$container"' | .args[] | . + "\u0000"' "$dev/deployment.json")
 mapfile -d '' -t env < <(jq -j "$container"' | .env[] | "\(.name)=\(
     if has("value") then .value
-    else {"metadata.namespace": $namespace, "spec.serviceAccountName": $pod.serviceAccountName}[.valueFrom.fieldRef.fieldPath // ""]
+    else {"metadata.namespace": $namespace, "metadata.name": "c1-operator", "spec.serviceAccountName": $pod.serviceAccountName}[.valueFrom.fieldRef.fieldPath // ""]
       // error("cannot stand in for the kubelet with \(.)") end)\u0000"' "$dev/deployment.json")
 [[ ${args[0]:-} == run ]] || die "the Deployment's arguments do not start with run"
 start operator "$dev/log/operator.out" env -i PATH="$PATH" KUBECONFIG="$dev/operator.kubeconfig" "${env[@]}" "$bin/c1-operator" "${args[@]}"

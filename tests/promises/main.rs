@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod bad_input;
+mod gitops;
 mod lifecycle;
 mod p1_nothing_lost;
 mod p2_nothing_left_behind;
@@ -10,6 +11,7 @@ mod p3_one_for_one;
 mod p4_foreign_untouched;
 mod p5_no_plaintext;
 mod p7_quiet_cluster;
+mod replicas;
 
 use std::{collections::BTreeSet, time::Duration};
 

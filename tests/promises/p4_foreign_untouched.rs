@@ -101,3 +101,25 @@ fn message(object: &c1_operator::api::PersonalClient) -> String {
         .map(|c| c.message.clone())
         .unwrap_or_default()
 }
+
+/// The cluster's name in the markers is for people: what was made under another is still the object's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_renamed_keeps_what_it_has() {
+    let mut world = World::start("p4-renamed", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    namespace.create("client", json!({})).await;
+    let before = namespace.ready("client").await;
+    world.operator.set_flag("--cluster-name", "renamed");
+    world.restart_operator(None).await;
+    namespace.patch("client", json!({"spec": {"displayName": "new"}})).await;
+    let after = namespace.ready("client").await;
+    assert!(current(&after).display_name.contains("[k8s renamed-"), "{}", current(&after).display_name);
+    assert!(
+        after.status.as_ref().is_some_and(|s| s.retiring.iter().any(|r| r.id == current(&before).id)),
+        "the former client retires as any other"
+    );
+    namespace.delete("client").await;
+    namespace.gone("client").await;
+    no_client_lives(&world).await;
+    world.finish().await;
+}

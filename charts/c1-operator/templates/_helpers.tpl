@@ -37,12 +37,22 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "c1-operator.image" -}}
 {{- with .Values.image -}}
+{{- with .registry }}{{ . }}/{{ end }}{{ .repository -}}
 {{- if .digest -}}
-{{ .repository }}@{{ .digest }}
+@{{ .digest }}
 {{- else -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+:{{ .tag | default $.Chart.AppVersion }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Those of a parent chart may be plain names. */}}
+{{- define "c1-operator.imagePullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat (default list .Values.global.imagePullSecrets) .Values.imagePullSecrets -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- with uniq $secrets }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* Seconds of a duration such as 1h2m3s (values.schema.json sees to its form). */}}
@@ -51,4 +61,63 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $m := regexFind "[0-9]+m" . | trimSuffix "m" | int -}}
 {{- $s := regexFind "[0-9]+s" . | trimSuffix "s" | int -}}
 {{ add (mul $h 3600) (mul $m 60) $s }}
+{{- end }}
+
+{{/* Whether the objects of a section of the values are made, that need the Prometheus operator: "true", or nothing. */}}
+{{- define "c1-operator.monitoring" -}}
+{{- $section := index .root.Values .section -}}
+{{- if and $section.enabled (or (eq $section.renderMode "alwaysRender") (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* What values.schema.json cannot say. */}}
+{{- define "c1-operator.validate" -}}
+{{- with .Values.leaderElection -}}
+{{- $lease := include "c1-operator.seconds" .leaseDuration | int -}}
+{{- $deadline := include "c1-operator.seconds" .renewDeadline | int -}}
+{{- $retry := include "c1-operator.seconds" .retryPeriod | int -}}
+{{- if ge $deadline $lease }}
+{{- fail (printf "leaderElection.renewDeadline (%s) must be less than leaseDuration (%s): two pods would work at once" .renewDeadline .leaseDuration) }}
+{{- end }}
+{{- if or (ge $retry $deadline) (eq $retry 0) }}
+{{- fail (printf "leaderElection.retryPeriod (%s) must be less than renewDeadline (%s), and not 0s" .retryPeriod .renewDeadline) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The ClusterClientIssuer that the operator applies. Without the release's labels: it is not the release's. */}}
+{{- define "c1-operator.defaultIssuer" -}}
+{{- with .Values.defaultIssuer -}}
+apiVersion: iam.conductor.one/v1alpha1
+kind: ClusterClientIssuer
+metadata:
+  name: {{ .name | quote }}
+spec:
+  {{- with .tenantDomain }}
+  tenantDomain: {{ . | quote }}
+  {{- end }}
+  {{- with .url }}
+  url: {{ . | quote }}
+  {{- end }}
+  {{- with .caBundle }}
+  caBundle: {{ . | quote }}
+  {{- end }}
+  auth:
+    oauth:
+      secretRef:
+        name: {{ .secretName | quote }}
+  {{- $defaults := dict }}
+  {{- range $key, $value := .defaults }}
+  {{- if $value }}
+  {{- $_ := set $defaults $key $value }}
+  {{- end }}
+  {{- end }}
+  {{- with $defaults }}
+  defaults:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  policy:
+    {{- toYaml .policy | nindent 4 }}
+{{- end }}
 {{- end }}

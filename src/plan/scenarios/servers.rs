@@ -33,6 +33,8 @@ pub(super) struct Replica {
     pub(super) seen: Option<(String, Timestamp)>,
     /// When its last list began, and what it showed.
     pub(super) list: Option<(Timestamp, Vec<Client>)>,
+    /// Clients that it read by id.
+    pub(super) reads: BTreeMap<String, ClientRead>,
 }
 
 pub(super) fn servers() -> Rc<RefCell<Servers>> {
@@ -173,7 +175,7 @@ impl Servers {
 
 impl Replica {
     pub(super) fn new(servers: &Rc<RefCell<Servers>>) -> Self {
-        Self { servers: servers.clone(), flight: None, seen: None, list: None }
+        Self { servers: servers.clone(), flight: None, seen: None, list: None, reads: BTreeMap::new() }
     }
 
     pub(super) fn observed(&mut self) -> Observed {
@@ -206,7 +208,7 @@ impl Replica {
             }),
             namespace_terminating: false,
             secret: servers.read_secret(),
-            reads: BTreeMap::new(),
+            reads: self.reads.clone(),
             listed: false,
             in_flight: false,
             unsent: None,
@@ -239,6 +241,13 @@ impl Replica {
         match plan(&observed, now, GUARDS).step {
             Step::Nothing => return false,
             Step::Look(Look::List) => self.list(),
+            Step::Look(Look::Client(id)) => {
+                let read = match &self.servers.borrow().clients[&id] {
+                    (client, true) => ClientRead::Live(Box::new(client.clone())),
+                    (_, false) => ClientRead::Gone,
+                };
+                self.reads.insert(id, read);
+            }
             Step::Look(look) => panic!("{look:?} has nothing to show here"),
             Step::UpdateStatus(status) => {
                 let mut servers = self.servers.borrow_mut();

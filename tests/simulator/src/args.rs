@@ -2,9 +2,39 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::switches::Switches;
+
+/// What to be.
+pub enum Task {
+    /// The tenant.
+    Tenant(Box<Args>),
+    /// One of its consumers.
+    Login(Login),
+}
+
+impl Task {
+    /// From the command line; ends the process when that is wrong.
+    pub fn parse() -> Self {
+        let command = Args::command().subcommand(Login::command());
+        let matches = command.args_conflicts_with_subcommands(true).subcommand_negates_reqs(true).get_matches();
+        let task = match matches.subcommand() {
+            Some((_, matches)) => Login::from_arg_matches(matches).map(Self::Login),
+            None => Args::from_arg_matches(&matches).map(Box::new).map(Self::Tenant),
+        };
+        task.unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Log in at a tenant with the credential in the environment, and say in one line of JSON who that is
+#[derive(Debug, Parser)]
+#[command(name = "login")]
+pub struct Login {
+    /// Again each second until SIGTERM, whatever comes of it
+    #[arg(long)]
+    pub repeat: bool,
+}
 
 /// Stands in for a C1 tenant: real HTTP over TLS, real OAuth, a ledger, and faults on demand.
 #[derive(Debug, Parser)]

@@ -3,6 +3,8 @@
 //! A request takes this way: [`server`] reads it, [`exchange`] lets the [`faults`] decide what goes wrong with it,
 //! [`api`] answers it out of the [`tenant`], in the words of [`wire`]. The [`admin`] port is how a test looks behind
 //! the curtain. Nothing but [`startup`] knows all the parts.
+//!
+//! [`login`] is the other side: a consumer, which shares nothing with the tenant but the binary.
 
 mod admin;
 mod api;
@@ -12,6 +14,7 @@ mod clock;
 mod credential;
 mod exchange;
 mod faults;
+mod login;
 mod random;
 mod route;
 mod secrets_file;
@@ -26,14 +29,19 @@ mod wire;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use args::Task;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     // Both ring and another provider may be linked into a workspace build; rustls must be told which one to use.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match startup::run(args::Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match Task::parse() {
+        Task::Tenant(args) => startup::run(*args).await.map(|()| true),
+        Task::Login(how) => login::run(&how).await,
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE, // said already
         Err(error) => {
             eprintln!("c1-simulator: {error}");
             ExitCode::FAILURE

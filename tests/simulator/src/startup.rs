@@ -11,7 +11,7 @@ use std::{
 use serde::Serialize;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{
@@ -72,9 +72,10 @@ pub async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     tokio::spawn(server::serve(listener, tls, app.clone()));
     tokio::spawn(axum::serve(admin_listener, admin::router(app.clone())).into_future());
-    // Only now: whoever reads the line may call at once.
+    let signals = Signals::catch()?;
+    // Only now: whoever reads the line may call at once, or end us.
     writeln!(io::stdout(), "{}", serde_json::to_string(&announcement)?)?;
-    wait_for_signal().await?;
+    signals.wait().await;
     app.persist().await;
     Ok(())
 }
@@ -109,11 +110,23 @@ fn announce(
     })
 }
 
-async fn wait_for_signal() -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, which from now on wait to be asked for.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes them over from the system, which would end the process at once.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Until one of them comes.
+    pub async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

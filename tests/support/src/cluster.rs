@@ -17,6 +17,7 @@ use c1_operator::api::{ClientIssuer, ClusterClientIssuer, PersonalClient};
 use k8s_openapi::{
     api::{
         authentication::v1::{TokenRequest, TokenRequestSpec},
+        coordination::v1::Lease,
         core::v1::{Namespace, Secret, ServiceAccount},
         events::v1::Event,
     },
@@ -55,12 +56,11 @@ pub fn target() -> PathBuf {
     root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// A program of this project, beside the test that runs.
+/// A program of this project, of the profile of who runs: beside it, or above the `deps` in which tests are.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.exists(), "{} is not built: make build", path.display());
-    path
+    let own = env::current_exe().unwrap();
+    let path = own.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.exists());
+    path.unwrap_or_else(|| panic!("{name} is not built: make build"))
 }
 
 /// A variable that `tests/controlplane/run.sh` exports.
@@ -204,7 +204,7 @@ fn write_private(file: &Path, text: &str) {
 }
 
 /// Takes away what tests left that were killed or failed. Nothing is waited for: names are never used twice.
-pub(crate) async fn clean(client: &Client) {
+pub async fn clean(client: &Client) {
     remove_all::<PersonalClient>(client).await;
     remove_all::<ClientIssuer>(client).await;
     remove_all::<ClusterClientIssuer>(client).await;
@@ -220,6 +220,8 @@ pub(crate) async fn clean(client: &Client) {
     events.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
     secrets.delete_collection(&DeleteParams::default(), &labelled).await.unwrap();
+    let leases: Api<Lease> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
 }
 
 /// Deletes every object of a kind, without asking its finalizers.

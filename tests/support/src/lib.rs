@@ -1,18 +1,19 @@
 //! What the integration tests stand on. A test starts a [`World`]: the chart's objects on a real control plane, a C1
 //! simulator, and the operator as a process of its own under its own ServiceAccount. [`World::finish`] ends all of it and
-//! then looks at what was left behind: no secret anywhere but in its Secret (P5), no panic, statuses that kstatus
-//! understands, every reason written down for the suite `reasons`.
+//! then looks at what was left behind: no secret anywhere but in its Secret (P5), no panic, no status that GitOps
+//! tools misunderstand, every reason written down for the suite `reasons`.
 //!
 //! ```text
 //!  world      everything together, and its end
 //!  namespace  PersonalClients, Secrets and events of one namespace
 //!  simulator  the C1 tenant, its ledger, its faults; logging in with a Secret
 //!  operator   the process: its life, log, metrics
+//!  deployed   the process as the chart wants it
 //!  cluster    the API server, the chart's objects, what a killed test left
 //!  proxy      between operator and API server: answers that are lost
-//!  recorder   watches all that is written, for `scan` and the suite `reasons`
+//!  recorder   watches all that is written, for `scan`, `kstatus` and the suite `reasons`
 //!  scan       P5
-//!  kstatus    what other tools make of a status
+//!  kstatus    what GitOps tools make of a status
 //!  wait       waiting with a deadline
 //! ```
 
@@ -26,6 +27,7 @@
 #![allow(clippy::doc_markdown, reason = "kinds are written as people write them")]
 
 pub mod cluster;
+pub mod deployed;
 pub mod kstatus;
 mod login;
 mod namespace;
@@ -41,6 +43,7 @@ mod world;
 
 pub use namespace::Namespace;
 pub use operator::Operator;
+pub use ports::free as free_port;
 pub use secret_data::SecretData;
 pub use simulator::{CreatedClient, LedgerClient, Simulator, User};
 pub use wait::eventually;

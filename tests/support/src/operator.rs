@@ -40,7 +40,7 @@ impl Operator {
     }
 
     /// Starts the process, which must not run. With a fault point it kills itself there.
-    pub(crate) fn start(&mut self, fault_point: Option<&str>) {
+    pub fn start(&mut self, fault_point: Option<&str>) {
         assert!(!self.is_alive(), "the operator runs already");
         show_log(&self.log);
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
@@ -57,6 +57,13 @@ impl Operator {
     #[must_use]
     pub fn env(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str)
+    }
+
+    /// Gives the flag of this name, which it has already, another value from its next start on.
+    pub fn set_flag(&mut self, name: &str, value: &str) {
+        let prefix = format!("{name}=");
+        let flag = self.args.iter_mut().find(|arg| arg.starts_with(&prefix)).expect("the flag is there");
+        *flag = prefix + value;
     }
 
     /// Another process like this one, not started yet, that listens elsewhere.
@@ -109,11 +116,22 @@ impl Operator {
 
     /// SIGTERM, as a kubelet that ends a pod. Panics when the process is still there after half a minute.
     pub async fn terminate(&mut self) -> ExitStatus {
-        let child = self.child.as_mut().expect("the operator was started");
-        if let Some(pid) = child.id() {
-            let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.unwrap();
-            assert!(sent.success(), "SIGTERM could not be sent");
+        if self.pid().is_some() {
+            self.signal("TERM").await;
         }
+        self.ended().await
+    }
+
+    /// A signal by its name: `STOP`, `CONT`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().expect("the operator runs").to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+
+    /// How the process ended. Panics when it is still there after half a minute.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().expect("the operator was started");
         let ended = tokio::time::timeout(STOPPED_WITHIN, child.wait()).await;
         let Ok(status) = ended else { panic!("the operator does not stop\n{}", operator_log_tail()) };
         status.unwrap()

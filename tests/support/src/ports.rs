@@ -10,7 +10,8 @@ const FIRST: u32 = 12_000;
 const COUNT: u32 = 8_000;
 
 /// A port on which nobody listens. Each is given out once.
-pub(crate) fn free() -> u16 {
+#[must_use]
+pub fn free() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Processes that run side by side begin at different places.
     let base = std::process::id().wrapping_mul(37);

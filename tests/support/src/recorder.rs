@@ -32,8 +32,10 @@ pub fn reasons_file() -> PathBuf {
 /// What was seen in one test.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// Where it stood, and every version of it.
-    pub texts: Vec<(String, String)>,
+    /// Every version of every object of our kinds.
+    pub objects: Vec<Value>,
+    /// Every version of every event, and where it stood.
+    pub events: Vec<(String, String)>,
     /// Every version of every Secret.
     pub secrets: Vec<Secret>,
 }
@@ -108,15 +110,13 @@ impl Recorder {
 fn keep_object(seen: &mut Seen, object: &DynamicObject) {
     let value = serde_json::to_value(object).unwrap();
     note_object(&value);
-    let kind = object.types.as_ref().map_or("object", |types| &types.kind);
-    let place = format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    seen.texts.push((place, value.to_string()));
+    seen.objects.push(value);
 }
 
 fn keep_event(seen: &mut Seen, event: &Event) {
     note_event(event);
     let place = format!("event {}/{}", event.namespace().unwrap_or_default(), event.name_any());
-    seen.texts.push((place, serde_json::to_string(event).unwrap()));
+    seen.events.push((place, serde_json::to_string(event).unwrap()));
 }
 
 fn keep_secret(seen: &mut Seen, secret: &Secret) {

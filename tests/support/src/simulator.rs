@@ -121,15 +121,19 @@ struct Announcement {
 impl Simulator {
     /// Starts one that keeps its state, its secrets and its log in `dir`.
     pub async fn launch(dir: &Path, extra: &[String]) -> Self {
+        let kept = [("state", "state.json"), ("secrets-file", "secrets")];
+        let kept = kept.map(|(flag, file)| format!("--{flag}={}", dir.join(file).display()));
+        Self::launch_forgetful(dir, &[&kept, extra].concat()).await
+    }
+
+    /// Starts one that keeps only its log, and loses no time by writing its state down.
+    pub async fn launch_forgetful(dir: &Path, extra: &[String]) -> Self {
         cluster::install_tls_provider();
         fs::create_dir_all(dir).unwrap();
-        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
         let mut args: Vec<String> = vec![
             format!("--listen=127.0.0.1:{}", ports::free()),
             format!("--admin=127.0.0.1:{}", ports::free()),
             format!("--dir={}", dir.display()),
-            format!("--state={}", text(dir.join("state.json"))),
-            format!("--secrets-file={}", text(dir.join("secrets"))),
         ];
         args.extend_from_slice(extra);
         let (child, line) = spawn(dir, &args).await;

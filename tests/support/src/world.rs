@@ -219,8 +219,8 @@ impl World {
         writes.map(|line| (text(&line["verb"]), text(&line["requestURI"]))).collect()
     }
 
-    /// Ends everything: statuses must make sense to kstatus, objects go by their finalizers, and no secret may stand
-    /// anywhere. Panics with all that is wrong.
+    /// Ends everything: GitOps tools must understand every status that there ever was, objects go by their finalizers, and
+    /// no secret may stand anywhere. Panics with all that is wrong.
     pub async fn finish(mut self) {
         if !self.c1.is_running() {
             self.c1.start().await;
@@ -234,6 +234,7 @@ impl World {
             problems.extend(self.statuses_settle().await);
             texts.extend(self.operator.try_metrics().await.map(|text| ("metrics".to_owned(), text)));
         }
+        let last = self.objects().await;
         self.delete_all().await;
         if self.operator.is_alive() {
             texts.extend(self.operator.try_metrics().await.map(|text| ("metrics, at the end".to_owned(), text)));
@@ -248,23 +249,27 @@ impl World {
         texts.push(("the operator's log".to_owned(), log));
         texts.push(("the simulator's log".to_owned(), self.c1.log()));
         texts.push(("the audit log".to_owned(), self.audit_text()));
-        texts.extend(seen.texts);
+        texts.extend(seen.events);
+        texts.extend(seen.objects.iter().map(|object| (kstatus::place(object), object.to_string())));
         let scanner = Scanner::new(&self.c1.secrets(), &self.c1.client_secret);
         assert!(scanner.knows(&seen.secrets, CREDENTIALS), "the search would not even find what it must find");
         problems.extend(texts.iter().flat_map(|(place, text)| scanner.lines(place, text)));
         problems.extend(scanner.secrets(&seen.secrets));
+        let uid = |object: &Value| object["metadata"]["uid"].clone();
+        let missed = last.iter().find(|object| seen.objects.iter().all(|version| uid(version) != uid(object)));
+        assert_eq!(missed, None, "the recorder saw nothing of it");
+        problems.extend(kstatus::problems(&seen.objects));
         assert!(problems.is_empty(), "at the end of {}:\n  {}", self.test, problems.join("\n  "));
         self.c1.kill().await;
         let _ = fs::remove_dir_all(&self.dir);
     }
 
-    /// What kstatus and `Ready` do not agree on, when they had time to.
+    /// Objects whose present spec the operator has not looked at, when it had time to.
     async fn statuses_settle(&self) -> Vec<String> {
         let begun = Instant::now();
         loop {
             let objects = self.objects().await;
-            let wrong: Vec<String> =
-                objects.iter().filter_map(|object| kstatus::agrees_with_ready(object).err()).collect();
+            let wrong: Vec<String> = objects.iter().filter_map(kstatus::unobserved).collect();
             if wrong.is_empty() || begun.elapsed() > STATUS_SETTLES_WITHIN {
                 return wrong;
             }
@@ -367,6 +372,8 @@ fn test_values(c1: &str, listen: &str) -> Value {
         "log": {"level": "info,c1_operator=debug"},
         "timeouts": {"create": "2s", "delivery": "3s", "attemptGrace": "1s"},
         "inventoryInterval": "1s",
+        // A process that is killed and started again would wait for its own lease.
+        "leaderElection": {"enabled": false},
         "extraArgs": ["--settle-time=2s"],
     })
 }
@@ -400,6 +407,7 @@ async fn operator(client: &Client, objects: &[Value], listen: &str, dir: &std::p
         let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
             None => variable["value"].as_str(),
             Some("metadata.namespace") => deployment["metadata"]["namespace"].as_str(),
+            Some("metadata.name") => deployment["metadata"]["name"].as_str(),
             Some("spec.serviceAccountName") => Some(account),
             Some(_) => None,
         };

@@ -7,6 +7,7 @@
 
 mod admin;
 mod clients;
+mod consumer;
 mod credentials;
 mod faults;
 mod harness;

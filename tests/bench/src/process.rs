@@ -1,0 +1,38 @@
+//! CPU and memory of a process, as the kernel counts them.
+
+use std::fs;
+
+use serde::Serialize;
+
+/// Ticks a second of `/proc/PID/stat`: the same on every architecture that this is built for.
+const USER_HZ: u32 = 100;
+
+/// What a process took so far.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// In user mode and in the kernel.
+    pub cpu_seconds: f64,
+    /// Resident now.
+    pub resident_mib: f64,
+    /// Resident at most, so far.
+    pub peak_mib: f64,
+}
+
+/// Of this process.
+pub fn usage(pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mib = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    };
+    Usage { cpu_seconds: cpu_seconds(pid), resident_mib: mib("VmRSS:"), peak_mib: mib("VmHWM:") }
+}
+
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // utime and stime are fields 14 and 15; the program's name, field 2, may hold blanks.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().unwrap());
+    f64::from(ticks.sum::<u32>()) / f64::from(USER_HZ)
+}

@@ -1,0 +1,307 @@
+//! The world: an API server with one `PersonalClient` and its Secret, a C1 tenant, two replicas, and what the environment may
+//! still do. Everything that the operator decides is decided by the shipped code; here is only what surrounds it.
+
+use std::time::Duration;
+
+use c1_operator::{
+    api::{FINALIZER, PersonalClient, PersonalClientSpec, PersonalClientStatus, RECORD_ANNOTATION},
+    c1::Client,
+    plan::{Anchor, Answer, Content, Marker, Record, SecretSeen, SecretView, Timing, marker},
+};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    jiff::Timestamp,
+};
+
+use crate::{
+    print::{Printed, print},
+    replica::Replica,
+};
+
+/// The cluster, as in markers.
+pub const CLUSTER: &str = "c";
+/// The tenant.
+pub const HOST: &str = "h";
+/// The issuer's C1 user.
+pub const USER: &str = "user";
+const NAMESPACE: &str = "ci";
+const NAME: &str = "deployer";
+
+/// The operator's deadlines, as small as they can be and still differ in their order.
+pub const TIMING: Timing = Timing {
+    budget: Duration::from_secs(4),
+    grace: Duration::from_secs(4),
+    skew: Duration::from_secs(8),
+    settle: Duration::from_secs(20),
+    overlap: Duration::from_secs(30),
+};
+/// Long enough for an attempt that a replica has seen to be old; not by wall clock alone, nor for an overlap to end.
+pub const SHORT: u32 = 9;
+/// Long enough for everything.
+pub const LONG: u32 = 40;
+
+/// A client at C1.
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AtC1 {
+    /// As C1 shows it.
+    pub client: Printed<Client>,
+    /// Not deleted.
+    pub live: bool,
+    /// The record held its attempt when it came into being: somebody answers for it.
+    pub recorded: bool,
+    /// It came into being when its attempt could count as old: whoever judged the attempt may have seen nothing of it.
+    pub late: bool,
+    /// Not the operator made it: a clone of the cluster, or a person.
+    pub foreign: bool,
+    /// When a delivery replaced it, while it worked, in the Secret.
+    pub replaced: Option<u32>,
+    /// Not the operator, but somebody else deleted it.
+    pub deleted_outside: bool,
+}
+
+impl AtC1 {
+    /// The attempt in its marker, if it carries the object's.
+    pub fn attempt(&self) -> Option<String> {
+        let marker = Marker::parse(&self.client.display_name)?;
+        (marker.owner == owner()).then_some(marker.attempt)
+    }
+}
+
+/// What the environment may still do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Left {
+    /// Faults and interventions of any kind.
+    pub events: u8,
+    /// Times that time passes.
+    pub ticks: u8,
+    /// Backups to take.
+    pub backups: u8,
+}
+
+/// A backup of the cluster.
+pub type Backup = (Option<Printed<PersonalClient>>, Option<Printed<SecretSeen>>);
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct State {
+    /// Seconds.
+    pub now: u32,
+    /// The object.
+    pub object: Option<Printed<PersonalClient>>,
+    /// The Secret of the name that it wants.
+    pub secret: Option<Printed<SecretSeen>>,
+    /// The clients at C1, in the order in which they were made.
+    pub clients: Vec<AtC1>,
+    /// Creates whose callers gave up, and that may still take effect: display names.
+    pub late: Vec<String>,
+    /// The replicas.
+    pub replicas: Vec<Replica>,
+    /// A backup that may be restored.
+    pub backup: Option<Backup>,
+    /// What the environment may still do.
+    pub left: Left,
+    /// Names of attempts and UIDs that were given out.
+    pub names: u8,
+    /// Somebody took the Secret away, or put another there, and the operator has not delivered since.
+    pub secret_disturbed: bool,
+    /// Somebody destroyed the record (or restored an old one): what it named may become an orphan.
+    pub record_destroyed: bool,
+    /// The first promise that an effect broke.
+    pub broken: Option<&'static str>,
+}
+
+/// The owner in the object's marker.
+pub fn owner() -> String {
+    marker::owner(CLUSTER, NAMESPACE, NAME)
+}
+
+/// Wall time.
+pub fn time(seconds: u32) -> Timestamp {
+    Timestamp::from_second(1_000_000 + i64::from(seconds)).expect("small")
+}
+
+/// UID and version of an object.
+pub fn anchor(object: &PersonalClient) -> Anchor {
+    Anchor {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+/// Whether somebody wants the object gone.
+pub fn is_deleting(object: &PersonalClient) -> bool {
+    object.metadata.deletion_timestamp.is_some()
+}
+
+impl State {
+    /// A new object, nothing else.
+    pub fn new(replicas: usize, left: Left) -> Self {
+        let mut state = Self {
+            now: 0,
+            object: None,
+            secret: None,
+            clients: vec![],
+            late: vec![],
+            replicas: vec![Replica::default(); replicas],
+            backup: None,
+            left,
+            names: 0,
+            secret_disturbed: false,
+            record_destroyed: false,
+            broken: None,
+        };
+        state.make_object();
+        state
+    }
+
+    /// `kubectl apply`.
+    pub fn make_object(&mut self) {
+        let metadata = ObjectMeta {
+            namespace: Some(NAMESPACE.into()),
+            name: Some(NAME.into()),
+            uid: Some(self.name()),
+            generation: Some(1),
+            ..ObjectMeta::default()
+        };
+        let spec = PersonalClientSpec { scoped_roles: Some(vec!["role".into()]), ..PersonalClientSpec::default() };
+        self.put_object(PersonalClient { metadata, spec, status: None });
+    }
+
+    /// A name that was never used.
+    pub fn name(&mut self) -> String {
+        self.names += 1;
+        format!("n{}", self.names)
+    }
+
+    // --- API server -----------------------------------------------------------------------------------------------
+
+    /// Stores the object. Its version is a fingerprint of its content, so that paths that lead to the same meet again.
+    pub fn put_object(&mut self, mut object: PersonalClient) {
+        let finalizers = object.metadata.finalizers.as_ref().is_none_or(Vec::is_empty);
+        if is_deleting(&object) && finalizers {
+            self.object = None;
+            return;
+        }
+        if let Some(status) = &mut object.status {
+            // Nobody decides by these.
+            status.conditions.iter_mut().for_each(|c| c.last_transition_time = Time(time(0)));
+        }
+        object.metadata.resource_version = None;
+        object.metadata.resource_version = Some(format!("{:x}", print(&object)));
+        self.object = Some(Printed::new(object));
+    }
+
+    /// Stores the Secret.
+    pub fn put_secret(&mut self, mut secret: SecretSeen) {
+        secret.resource_version = String::new();
+        secret.resource_version = format!("{:x}", print(&secret));
+        self.secret = Some(Printed::new(secret));
+    }
+
+    /// A write of the object, conditional on what was seen of it.
+    pub fn write_object(&mut self, at: &Anchor, change: impl FnOnce(&mut PersonalClient)) -> Answer {
+        let Some(object) = &self.object else { return Answer::Gone };
+        if anchor(object) != *at {
+            return Answer::Conflict;
+        }
+        let mut object = PersonalClient::clone(object);
+        change(&mut object);
+        self.put_object(object);
+        Answer::Done(self.object.as_ref().map_or_else(|| at.clone(), |o| anchor(o)))
+    }
+
+    /// A write of the status.
+    pub fn write_status(&mut self, at: &Anchor, status: &PersonalClientStatus) -> Answer {
+        self.write_object(at, |object| object.status = Some(status.clone()))
+    }
+
+    /// A write of the record; with the finalizer, when it begins an attempt.
+    pub fn write_record(&mut self, at: &Anchor, record: &Record, finalizer: bool) -> Answer {
+        if finalizer && self.object.as_ref().is_some_and(|o| is_deleting(o)) {
+            return Answer::Conflict;
+        }
+        let text = serde_json::to_string(record).expect("plain data");
+        self.write_object(at, |object| {
+            object.metadata.annotations.get_or_insert_default().insert(RECORD_ANNOTATION.into(), text);
+            if finalizer {
+                object.metadata.finalizers = Some(vec![FINALIZER.into()]);
+            }
+        })
+    }
+
+    /// A write of the Secret's annotations, conditional.
+    pub fn annotate_secret(&mut self, over: &SecretSeen, change: impl FnOnce(&mut SecretSeen)) -> Answer {
+        let Some(secret) = &self.secret else { return Answer::Gone };
+        if (&secret.uid, &secret.resource_version) != (&over.uid, &over.resource_version) {
+            return Answer::Conflict;
+        }
+        let mut secret = SecretSeen::clone(secret);
+        change(&mut secret);
+        self.put_secret(secret);
+        self.secret_anchor()
+    }
+
+    /// The Secret's UID and version.
+    pub fn secret_anchor(&self) -> Answer {
+        self.secret.as_ref().map_or(Answer::Gone, |s| {
+            Answer::Done(Anchor { uid: s.uid.clone(), resource_version: s.resource_version.clone() })
+        })
+    }
+
+    /// The Secret, as the shell reads it: its data only when status does not vouch for this version.
+    pub fn read_secret(&self, status: Option<&PersonalClientStatus>) -> SecretView {
+        let Some(secret) = &self.secret else { return SecretView::Absent };
+        let mut seen = SecretSeen::clone(secret);
+        let vouched = status.and_then(|s| s.secret_resource_version.as_ref());
+        if seen.delivered.is_none() || vouched == Some(&seen.resource_version) {
+            seen.content = Content::Unread;
+        }
+        SecretView::Present(Box::new(seen))
+    }
+
+    /// The client that the Secret holds, intact and for the object that is there.
+    pub fn held(&self) -> Option<String> {
+        let secret = self.secret.as_ref()?;
+        let intact = matches!(secret.content, Content::Intact { .. });
+        secret.delivered.as_ref().filter(|_| intact).map(|d| d.client.id.clone())
+    }
+
+    // --- C1 -------------------------------------------------------------------------------------------------------
+
+    /// Makes a client.
+    pub fn create(&mut self, display_name: &str, late: bool) -> Client {
+        let id = format!("client-{}", self.clients.len() + 1);
+        let client = Client {
+            client_id: format!("{id}@{HOST}/pcc"),
+            id,
+            display_name: display_name.into(),
+            user_id: USER.into(),
+            created_at: Some(time(self.now)),
+            ..Client::default()
+        };
+        let attempt = Marker::parse(display_name).map(|m| m.attempt).unwrap_or_default();
+        let record = self.object.as_ref().map(|o| Record::of(o)).unwrap_or_default();
+        let recorded = record.is_abandoned(&attempt) || record.open.is_some_and(|o| o.attempt == attempt);
+        self.clients.push(AtC1 {
+            client: Printed::new(client.clone()),
+            live: true,
+            recorded,
+            late,
+            foreign: false,
+            replaced: None,
+            deleted_outside: false,
+        });
+        client
+    }
+
+    /// A client by its id.
+    pub fn client(&self, id: &str) -> Option<&AtC1> {
+        self.clients.iter().find(|c| c.client.id == id)
+    }
+
+    /// The same, to change.
+    pub fn client_mut(&mut self, id: &str) -> Option<&mut AtC1> {
+        self.clients.iter_mut().find(|c| c.client.id == id)
+    }
+}

@@ -1,0 +1,105 @@
+//! Several replicas, one of which acts: it hands over when it ends, and one that stood still does not act on what it knew.
+
+use std::time::{Duration, Instant};
+
+use c1_operator::api::RECORD_ANNOTATION;
+use kube::ResourceExt as _;
+use serde_json::json;
+use testkit::{Operator, Options, World, eventually};
+
+use crate::all_is_well;
+
+const LEASE_DURATION: Duration = Duration::from_secs(5);
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
+
+fn elected() -> Options {
+    let election = json!({"enabled": true, "leaseDuration": "5s", "renewDeadline": "3s", "retryPeriod": "1s"});
+    Options { operator_values: json!({"leaderElection": election}), ..Options::default() }
+}
+
+async fn leads(operator: &Operator) -> bool {
+    operator.metric("c1_operator_leader", &[]).await == Some(1.0)
+}
+
+/// Waits until the operator leads, and says how long that took.
+async fn takes_over(operator: &Operator) -> Duration {
+    let begun = Instant::now();
+    eventually("the other replica leads", Duration::from_secs(30), async || {
+        if leads(operator).await { Ok(()) } else { Err("it stands by".into()) }
+    })
+    .await;
+    begun.elapsed()
+}
+
+/// A pod that is deleted gives the lease up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_hands_over_within_three_seconds() {
+    let mut world = World::start("replicas-stop", elected()).await;
+    let mut other = world.replica().await;
+    let namespace = world.namespace("ns").await;
+    namespace.create("before", json!({})).await;
+    namespace.ready("before").await;
+    assert!(leads(&world.operator).await && !leads(&other).await);
+    let calls = other.metric("c1_operator_c1_calls_total", &[]).await;
+    assert_eq!(calls, None, "who stands by calls nobody");
+
+    assert!(world.operator.terminate().await.success());
+    let took = takes_over(&other).await;
+    eprintln!("handed over in {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    namespace.create("after", json!({})).await;
+    all_is_well(&world, &[(&namespace, "before"), (&namespace, "after")]).await;
+    assert!(other.terminate().await.success());
+    world.restart_operator(None).await;
+    world.finish().await;
+}
+
+/// A node that loses power does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_dies_is_followed_when_its_lease_is_over() {
+    let mut world = World::start("replicas-crash", elected()).await;
+    let mut other = world.replica().await;
+    let namespace = world.namespace("ns").await;
+    namespace.create("before", json!({})).await;
+    namespace.ready("before").await;
+    assert!(leads(&world.operator).await && !leads(&other).await);
+
+    world.operator.kill().await;
+    let took = takes_over(&other).await;
+    eprintln!("taken over in {took:?}");
+    assert!(took <= LEASE_DURATION + RETRY_PERIOD + Duration::from_secs(2), "{took:?}");
+    namespace.create("after", json!({})).await;
+    all_is_well(&world, &[(&namespace, "before"), (&namespace, "after")]).await;
+    assert!(other.terminate().await.success());
+    world.restart_operator(None).await;
+    world.finish().await;
+}
+
+/// Stopped while C1 makes a client, and woken up when another replica leads: it ends, and one client is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_wakes_up_late_ends_without_harm() {
+    let mut world = World::start("replicas-pause", elected()).await;
+    let mut other = world.replica().await;
+    let namespace = world.namespace("ns").await;
+    assert!(leads(&world.operator).await && !leads(&other).await);
+    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1}}])).await;
+    namespace.create("client", json!({})).await;
+    eventually("an attempt is intended", Duration::from_secs(20), async || {
+        let object = namespace.get("client").await.ok_or("no object")?;
+        if object.annotations().contains_key(RECORD_ANNOTATION) { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    world.operator.signal("STOP").await;
+    takes_over(&other).await;
+    namespace.ready("client").await;
+    let woken = Instant::now();
+    world.operator.signal("CONT").await;
+    let ended = world.operator.ended().await;
+    assert_eq!(ended.code(), Some(1), "who lost the lease ends");
+    eprintln!("ended {:?} after it woke up", woken.elapsed());
+    assert!(world.operator.log().contains("the lease is lost"));
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    assert!(other.terminate().await.success());
+    world.restart_operator(None).await;
+    world.finish().await;
+}
