@@ -143,8 +143,15 @@ impl Elector {
         let spec = lease.spec.get_or_insert_default();
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
-        // Should this fail, another waits a little longer.
-        let _ = timeout(self.settings.retry_period, self.write(&lease)).await;
+        match timeout(self.settings.retry_period, self.write(&lease)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.settings.name, %error, "the lease was not given up: another replica waits until it is over")
+            }
+            Err(_) => {
+                tracing::warn!(lease = self.settings.name, "no answer: another replica waits until the lease is over")
+            }
+        }
     }
 
     async fn attempt(&mut self, within: Duration) -> Result<bool, String> {

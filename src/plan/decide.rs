@@ -272,9 +272,9 @@ impl<'a> Decision<'a> {
         let name = self.o.object.secret_name();
         let mut status = status::record(&self.status, &delivered.client, name, &seen.resource_version, former);
         for owed in &delivered.replaces {
-            // Those that began to retire with this delivery get their whole overlap from now on: their consumers may never
-            // have seen the new credential.
-            if owed.id != delivered.client.id && !status.retiring.contains(owed) {
+            // Whoever was replaced by this delivery gets the whole overlap from now on: the consumers may never have seen
+            // the new credential. Which those are cannot be told here.
+            if owed.id != delivered.client.id {
                 status.retiring.retain(|r| r.id != owed.id);
                 status.retiring.push(status::retiring_anew(owed, self.now, overlap));
             }

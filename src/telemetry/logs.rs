@@ -4,9 +4,9 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::args::LogFormat;
 
-/// Appended to whatever the user asks for: at WARN this part of the client logs bodies that it cannot parse, and a body may
-/// be a Secret.
-const NEVER: &str = "kube_client::client=error";
+/// Appended to whatever the user asks for. At WARN this part of the client logs bodies that it cannot parse, and a body may
+/// be a Secret. The verifier logs each certificate that it refuses at ERROR; the issuer's condition says that.
+const NEVER: &str = "kube_client::client=error,rustls_platform_verifier=off";
 
 /// Starts logging.
 ///

@@ -482,8 +482,13 @@ impl State {
             }
         };
         let (now, former) = (self.now, self.held());
+        let record = self.object.as_ref().map(|o| Record::of(o)).unwrap_or_default();
         if let Some(client) = former.and_then(|id| self.client_mut(&id)).filter(|c| c.live) {
-            client.replaced.get_or_insert(now);
+            // Of an abandoned attempt, delivered late where no Secret could be fenced: it never was the object's credential.
+            // It gets an overlap, too, but a replica that stood still before its delete may cut that short.
+            if client.attempt().is_some_and(|attempt| !record.is_abandoned(&attempt)) {
+                client.replaced.get_or_insert(now);
+            }
         }
         self.secret_disturbed = false;
         self.put_secret(SecretSeen {
