@@ -146,10 +146,10 @@ impl Elector {
         match timeout(self.settings.retry_period, self.write(&lease)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.settings.name, %error, "the lease was not given up: another replica waits until it is over")
+                tracing::warn!(lease = self.settings.name, %error, "the lease was not given up: another replica waits until it is over");
             }
             Err(_) => {
-                tracing::warn!(lease = self.settings.name, "no answer: another replica waits until the lease is over")
+                tracing::warn!(lease = self.settings.name, "no answer: another replica waits until the lease is over");
             }
         }
     }
