@@ -154,8 +154,11 @@ impl RunArgs {
         if !self.leader_elect {
             return Ok(None);
         }
-        if self.renew_deadline >= self.lease_duration || self.retry_period >= self.renew_deadline {
-            return Err("--retry-period must be shorter than --renew-deadline, and that than --lease-duration".into());
+        let ordered = self.retry_period < self.renew_deadline && self.renew_deadline < self.lease_duration;
+        if !ordered || self.retry_period < Duration::from_millis(100) {
+            return Err(
+                "--retry-period must be 100ms or more and shorter than --renew-deadline, and that than --lease-duration".into(),
+            );
         }
         let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
         let mut random = [0; 4];

@@ -1,14 +1,14 @@
 //! The `ClusterClientIssuer` that an installation brings: Helm cannot create an object of a kind that the same release defines.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use kube::{
-    Api, Client, ResourceExt,
+    Api, ResourceExt,
     api::{Patch, PatchParams},
 };
 use tokio::time::sleep;
 
-use crate::{api::ClusterClientIssuer, runtime::StartError};
+use crate::{api::ClusterClientIssuer, controller::Context, runtime::StartError};
 
 /// Fields that it sets are the installation's; those that people or GitOps own stay theirs.
 const FIELD_MANAGER: &str = "c1-operator-default-issuer";
@@ -26,11 +26,11 @@ pub fn read(file: &Path) -> Result<ClusterClientIssuer, StartError> {
 }
 
 /// Applies it, server-side and without force: what somebody else owns is left alone, and said.
-pub async fn apply(client: Client, issuer: ClusterClientIssuer) {
-    let api: Api<ClusterClientIssuer> = Api::all(client);
+pub async fn apply(ctx: Arc<Context>, issuer: ClusterClientIssuer) {
+    let api: Api<ClusterClientIssuer> = Api::all(ctx.client.clone());
     let name = issuer.name_any();
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    loop {
+    while ctx.may_begin() {
         match api.patch(&name, &params, &Patch::Apply(&issuer)).await {
             Ok(_) => return tracing::info!(issuer = name, "the default issuer is applied"),
             Err(kube::Error::Api(status)) if status.is_conflict() || matches!(status.code, 400 | 422) => {

@@ -107,10 +107,10 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
     let served = Served { metrics: metrics.clone(), stores: stores.clone(), leadership: leadership.clone() };
     let port = tokio::spawn(server::serve(listener, served, stop.child_token()));
 
-    let context = context(client, &args, cluster, stores, metrics, leadership);
+    let context = context(client, &args, cluster, stores, metrics, (leadership, stop.clone()));
     let result = lead(elector, &stop, async {
         if let Some(issuer) = default_issuer {
-            tokio::spawn(default_issuer::apply(context.client.clone(), issuer));
+            tokio::spawn(default_issuer::apply(context.clone(), issuer));
         }
         act(&context, writers, &stop).await;
     });
@@ -127,7 +127,7 @@ fn context(
     cluster: String,
     stores: Stores,
     metrics: Arc<Metrics>,
-    leadership: Leadership,
+    (leadership, stop): (Leadership, CancellationToken),
 ) -> Arc<Context> {
     let (look_again, _) = broadcast::channel(16);
     Arc::new(Context {
@@ -135,6 +135,7 @@ fn context(
         events: Events::new(client.clone()),
         config: config(args, cluster),
         clock: clock(),
+        stop,
         leadership,
         stores,
         issuers: Issuers::default(),
@@ -145,6 +146,9 @@ fn context(
         client,
     })
 }
+
+/// How long looks and single writes may take after the end has begun.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waits for the lease, if there is an election, and holds it while `work` is done; gives it up only when nothing is under
 /// way any more.
@@ -186,7 +190,16 @@ async fn act(context: &Arc<Context>, writers: Writers, stop: &CancellationToken)
         tracing::info!("the caches are filled");
     });
 
-    controllers(context, writers, &touched, stop).await;
+    // Transactions are tasks of their own. What else is under way loses nothing when it is dropped, and may wait for caches
+    // that nobody fills any more.
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        () = controllers(context, writers, &touched, stop) => {}
+        () = patience => {}
+    }
 
     // A client secret that is in memory only is delivered, or its client deleted, before the process ends.
     context.tasks.close();
@@ -386,19 +399,20 @@ fn issuer_controller<K: IssuerObject>(
     let stream = streams::watch(api, watcher::Config::default(), writer, filling, streams::prune);
     let known = store.clone();
     // Only an issuer whose finalizer has to come or go cares.
-    let users = BroadcastStream::new(touched.subscribe()).filter_map(move |touched| {
-        let reference = touched.ok().and_then(|touched| {
-            let reference = ObjectRef::<DeserializeGuard<K>>::new(&touched.issuer.name);
-            let reference = match &touched.issuer.namespace {
-                Some(namespace) => reference.within(namespace),
-                None => reference,
-            };
-            let issuer = known.get(&reference)?;
-            let issuer = issuer.0.as_ref().ok()?;
-            let deleting = issuer.meta().deletion_timestamp.is_some();
-            (touched.going || deleting || !client_issuer::has_finalizer(issuer)).then_some(reference)
+    let users = BroadcastStream::new(touched.subscribe()).flat_map(move |touched| {
+        let all = known.state();
+        let concerned = all.iter().filter_map(|issuer| issuer.0.as_ref().ok()).filter(|issuer| match &touched {
+            Ok(touched) => {
+                let deleting = issuer.meta().deletion_timestamp.is_some();
+                touched.issuer == client_issuer::key(*issuer)
+                    && (touched.going || deleting || !client_issuer::has_finalizer(*issuer))
+            }
+            // Who was too slow to hear of one looks at all.
+            Err(_) => true,
         });
-        std::future::ready(reference)
+        let concerned = concerned
+            .map(|issuer| ObjectRef::<DeserializeGuard<K>>::from_obj_with(&DeserializeGuard(Ok(issuer.clone())), ()));
+        futures::stream::iter(concerned.collect::<Vec<_>>())
     });
     Controller::for_stream(stream, store)
         .with_config(controller::Config::default().concurrency(8))

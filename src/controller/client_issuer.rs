@@ -95,7 +95,9 @@ pub fn key<K: IssuerObject>(issuer: &K) -> IssuerKey {
 /// # Errors
 /// When the API server keeps it from looking.
 pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: Arc<Context>) -> Result<Action, Error> {
-    ctx.stores.filled.wait().await;
+    if !ctx.is_filled().await || !ctx.may_begin() {
+        return Ok(Action::requeue(LONGEST_RETRY));
+    }
     let object = match &object.0 {
         Ok(object) => object,
         Err(error) => {
@@ -104,20 +106,23 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
         }
     };
     let key = key(object);
-    let users = hold(&ctx, object, &key).await?;
+    // A finalizer that cannot be written keeps nothing from being revoked.
+    let held = hold(&ctx, object, &key).await;
+    let users = count_users(&ctx, &key);
     if object.meta().deletion_timestamp.is_some() && users == 0 {
         ctx.issuers.forget(&key);
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
-        return Ok(Action::await_change());
+        return held.map(|()| Action::await_change());
     }
-    look(&ctx, object, &key, users).await
+    let looked = look(&ctx, object, &key, users).await;
+    held.and(looked)
 }
 
-/// Puts our finalizer on an issuer that objects need, takes it off one that none needs, and says how many do.
+/// Puts our finalizer on an issuer that objects need, takes it off one that none needs.
 ///
 /// An object whose issuer is not held waits. So `held` is taken back before they are counted for the last time: one that
 /// still saw it was in the cache by then, and is counted.
-async fn hold<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey) -> Result<usize, Error> {
+async fn hold<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey) -> Result<(), Error> {
     let issuer = ctx.issuers.entry(key);
     issuer.begin(&version(object).uid);
     let mut users = count_users(ctx, key);
@@ -141,7 +146,7 @@ async fn hold<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey) -> Re
         issuer.update(|state| state.held = true);
         let _ = ctx.look_again.send(Some(key.clone()));
     }
-    Ok(users)
+    Ok(())
 }
 
 /// After an error: soon again.
@@ -174,6 +179,10 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
     let result =
         if deleting { Err((Reason::Deleting, format!("{users} PersonalClient(s) still need it"))) } else { result };
     ctx.metrics.issuer_looked(&key.name, key.namespace.as_deref(), result.is_ok(), ctx.clock.now());
+    if !ctx.leadership.is_current() {
+        // Whoever leads now says how it is.
+        return Ok(Action::requeue(LONGEST_RETRY));
+    }
     report(ctx, object, key, &issuer, &result).await?;
     // All that this changes for its objects is decided from caches: it costs no call.
     let _ = ctx.look_again.send(Some(key.clone()));

@@ -16,7 +16,7 @@ use tokio::{
     sync::{broadcast, watch},
     time::Instant,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::issuers::{IssuerKey, Issuers};
 use crate::{
@@ -122,6 +122,8 @@ pub struct Context {
     pub config: Config,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// The end of the process has begun: nothing new is begun.
+    pub stop: CancellationToken,
     /// Whether this process may act.
     pub leadership: Leadership,
     /// The caches.
@@ -161,6 +163,22 @@ pub struct Known {
     pub rendered: Option<(u32, Instant)>,
     /// Fruitless looks in a row.
     pub failures: u32,
+}
+
+impl Context {
+    /// Waits until the caches are filled. `false`: the process ends before they are.
+    pub async fn is_filled(&self) -> bool {
+        tokio::select! {
+            () = self.stores.filled.wait() => true,
+            () = self.stop.cancelled() => false,
+        }
+    }
+
+    /// Whether something new may be begun.
+    #[must_use]
+    pub fn may_begin(&self) -> bool {
+        self.leadership.is_current() && !self.stop.is_cancelled()
+    }
 }
 
 impl Memory {

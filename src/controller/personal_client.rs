@@ -37,7 +37,9 @@ const SOON: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the API server or C1 keeps it from deciding; see [`error_policy`].
 pub async fn reconcile(object: Arc<DeserializeGuard<PersonalClient>>, ctx: Arc<Context>) -> Result<Action, Error> {
-    ctx.stores.filled.wait().await;
+    if !ctx.is_filled().await {
+        return Ok(Action::await_change());
+    }
     let cached = match &object.0 {
         Ok(object) => object,
         Err(error) => {
@@ -140,7 +142,7 @@ async fn fetch(
 
 /// Does the one thing.
 async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result<Action, Error> {
-    if !ctx.leadership.is_current() {
+    if !ctx.may_begin() {
         return Ok(Action::requeue(SOON));
     }
     let object = observed.object.clone();

@@ -69,6 +69,7 @@ impl Abandon {
                 let status = object.status_or_default();
                 let mut named = status.client.iter().map(|c| &c.id).chain(status.retiring.iter().map(|r| &r.id));
                 if named.any(|id| *id == self.step.client_id) {
+                    self.because = None;
                     return self.land(false);
                 }
                 let record = Record::of(&object);
@@ -110,7 +111,7 @@ impl Abandon {
         if guards.read_before_delete { self.go(State::ReadSecret, Effect::ReadSecret) } else { self.delete() }
     }
 
-    fn secret_read(self: Box<Self>, answer: Answer, guards: &Guards) -> Next {
+    fn secret_read(mut self: Box<Self>, answer: Answer, guards: &Guards) -> Next {
         match answer {
             Answer::Secret(SecretView::Absent) => self.delete(),
             Answer::Secret(SecretView::Present(secret)) => match &secret.delivered {
@@ -118,6 +119,7 @@ impl Abandon {
                 Some(d)
                     if d.client.id == self.step.client_id || d.replaces.iter().any(|r| r.id == self.step.client_id) =>
                 {
+                    self.because = None;
                     self.land(false)
                 }
                 Some(d)

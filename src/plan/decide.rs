@@ -17,12 +17,12 @@ use super::{
     wanted::{asked, template_digest},
 };
 use crate::{
-    api::{DeletionPolicy, FINALIZER, IssuedClient, PersonalClientStatus, Reason},
+    api::{DeletionPolicy, FINALIZER, IssuedClient, PersonalClientStatus, Reason, RetiringClient},
     c1::Client,
 };
 
 /// How soon a Secret that could not be read is read again.
-const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
+pub(super) const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
 
 /// One decision being made.
 pub(super) struct Decision<'a> {
@@ -108,24 +108,31 @@ impl<'a> Decision<'a> {
             Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
             // Against a client that is known to be current, only one that is known to live.
             Presence::Unproven if self.status.client.is_some() => self.prove(seen, delivered),
-            Presence::Live | Presence::Unproven => {
-                Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered)))))
-            }
+            Presence::Live | Presence::Unproven => Some(self.take_over(seen, delivered)),
         }
     }
 
     /// What the list does not show, a read may.
     fn prove(&self, seen: &SecretSeen, delivered: &Delivered) -> Option<Plan> {
-        let (client, identity) = (&delivered.client, self.identity()?);
-        if (&client.host, &client.user_id) != (&identity.host, &identity.user_id) {
+        let client = &delivered.client;
+        if self.identity().is_none() || self.inventory().is_none() {
+            // The issuer's first look is under way, and tells.
+            return Some(self.nothing());
+        }
+        if !self.is_mine(&client.host, &client.user_id) {
             return None;
         }
         match self.read(&client.id) {
             None => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
-            Some(Presence::Live) => Some(self.step(Step::UpdateStatus(Box::new(self.take_over(seen, delivered))))),
+            Some(Presence::Live) => Some(self.take_over(seen, delivered)),
             Some(Presence::MarkerLost) => None,
             // C1 may not show it yet. A new one is issued when it certainly is not there.
-            Some(_) => Some(Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) }),
+            Some(_) => {
+                let open = self.record.open.as_ref().filter(|o| o.attempt == client.attempt).map(|o| o.started_at);
+                let made = client.created_at.as_ref().map(|t| t.0).or(open);
+                let young = made.is_some_and(|made| self.since(made) < self.o.timing.settle);
+                young.then(|| Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) })
+            }
         }
     }
 
@@ -265,19 +272,29 @@ impl<'a> Decision<'a> {
         Plan { step, wake }
     }
 
-    /// The status that takes the Secret's client for the current one.
-    fn take_over(&self, seen: &SecretSeen, delivered: &Delivered) -> PersonalClientStatus {
+    /// Takes the Secret's client for the current one.
+    fn take_over(&self, seen: &SecretSeen, delivered: &Delivered) -> Plan {
+        match self.replaced(delivered) {
+            Ok(replaced) => self.step(Step::UpdateStatus(Box::new(self.with_current(seen, delivered, &replaced)))),
+            Err(look) => self.step(Step::Look(look)),
+        }
+    }
+
+    fn with_current(
+        &self,
+        seen: &SecretSeen,
+        delivered: &Delivered,
+        replaced: &[&RetiringClient],
+    ) -> PersonalClientStatus {
         let overlap = self.o.timing.overlap;
         let former = self.status.client.as_ref().map(|c| status::retiring(c, self.now, overlap));
         let name = self.o.object.secret_name();
         let mut status = status::record(&self.status, &delivered.client, name, &seen.resource_version, former);
-        for owed in &delivered.replaces {
+        for owed in replaced {
             // Whoever was replaced by this delivery gets the whole overlap from now on: the consumers may never have seen
             // the new credential. Which those are cannot be told here.
-            if owed.id != delivered.client.id {
-                status.retiring.retain(|r| r.id != owed.id);
-                status.retiring.push(status::retiring_anew(owed, self.now, overlap));
-            }
+            status.retiring.retain(|r| r.id != owed.id);
+            status.retiring.push(status::retiring_anew(owed, self.now, overlap));
         }
         if !matches!(seen.content, Content::Intact { rendered: true }) {
             status.secret_resource_version = None;

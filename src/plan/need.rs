@@ -10,12 +10,12 @@ use super::{
     digest,
     evidence::{Opened, Presence},
     observed::SecretView,
-    record::{Content, OpenAttempt, Record},
+    record::{Content, Delivered, OpenAttempt, Record},
     status,
     step::{IssueStep, Look, Need, Plan, Step},
     wanted::{Wanted, asked},
 };
-use crate::api::{IssuedClient, PersonalClientStatus, Reason};
+use crate::api::{IssuedClient, PersonalClientStatus, Reason, RetiringClient};
 
 /// How many replaced clients may live at once; while there are that many, further rotations wait.
 const MOST_RETIRING: usize = 3;
@@ -93,7 +93,9 @@ impl Decision<'_> {
         if let Some(until) = self.backoff(need) {
             return Ok(Plan { step: Step::Nothing, wake: Some(until) });
         }
-        let full = self.status.retiring.len() >= MOST_RETIRING && matches!(need, Need::SpecChanged);
+        // Those of another user never end by themselves.
+        let ending = self.status.retiring.iter().filter(|r| self.is_mine(&r.host, &r.user_id)).count();
+        let full = ending >= MOST_RETIRING && matches!(need, Need::SpecChanged);
         let first = self.status.retiring.iter().map(|r| r.revoke_time.0).filter(|time| *time > self.now).min();
         if full {
             let message = "the replaced clients of earlier changes still live: this one waits until an overlap is over";
@@ -176,7 +178,11 @@ impl Decision<'_> {
             Some((held, Some(true))) => Some(status::retiring(held, self.now, overlap)),
             _ => None,
         };
-        let replaced = delivered.replaces.iter().filter(|r| unnamed(&r.id) && r.id != delivered.client.id);
+        let replaced = match self.replaced(delivered) {
+            Ok(replaced) => replaced,
+            Err(look) => return Some(Step::Look(look)),
+        };
+        let replaced = replaced.into_iter().filter(|r| unnamed(&r.id));
         let owed: Vec<_> =
             held.into_iter().chain(replaced.map(|r| status::retiring_anew(r, self.now, overlap))).collect();
         if owed.is_empty() {
@@ -187,10 +193,34 @@ impl Decision<'_> {
         Some(Step::UpdateStatus(Box::new(status)))
     }
 
+    /// The living clients that the Secret still owes an end; what was struck from status stays written there until the next
+    /// delivery. Another user's cannot be ended.
+    pub(super) fn replaced<'a>(&self, delivered: &'a Delivered) -> Result<Vec<&'a RetiringClient>, Look> {
+        let mut living = vec![];
+        for client in
+            delivered.replaces.iter().filter(|r| r.id != delivered.client.id && self.is_mine(&r.host, &r.user_id))
+        {
+            let listed = self.inventory().is_some_and(|i| i.client(&client.id).is_some());
+            match self.read(&client.id) {
+                _ if listed => living.push(client),
+                None => return Err(Look::Client(client.id.clone())),
+                Some(Presence::Gone) => {}
+                Some(_) => living.push(client),
+            }
+        }
+        Ok(living)
+    }
+
+    /// Whether it is of the user as whom calls are made now.
+    pub(super) fn is_mine(&self, host: &str, user_id: &str) -> bool {
+        self.identity().is_some_and(|i| i.host == host && i.user_id == user_id)
+    }
+
     /// Whether a client lives, as far as can be known; `None`: a read would tell.
     pub(super) fn may_live(&self, client: &IssuedClient) -> Option<bool> {
-        let ours = self.identity().is_some_and(|i| (&i.host, &i.user_id) == (&client.host, &client.user_id));
-        if !ours || self.inventory().is_some_and(|i| i.client(&client.id).is_some()) {
+        if !self.is_mine(&client.host, &client.user_id)
+            || self.inventory().is_some_and(|i| i.client(&client.id).is_some())
+        {
             return Some(true);
         }
         self.read(&client.id).map(|presence| presence != Presence::Gone)

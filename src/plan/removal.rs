@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    decide::{Decision, Holding},
+    decide::{Decision, Holding, SECRET_UNREADABLE},
     evidence::Opened,
     observed::IssuerView,
     step::{Look, Plan, RemoveStep, Step, Victim},
@@ -31,7 +31,9 @@ impl Decision<'_> {
             return self.step(Step::Look(Look::Live));
         }
         if let Holding::Unknown = self.holding() {
-            return self.not_ready(Reason::Deleting, "the Secret cannot be read, so what it holds cannot be revoked");
+            let plan =
+                self.not_ready(Reason::Deleting, "the Secret cannot be read, so what it holds cannot be revoked");
+            return Plan { wake: Some(self.now + SECRET_UNREADABLE), ..plan };
         }
         let doomed = self.doomed();
         if self.may_leave() {
@@ -74,7 +76,9 @@ impl Decision<'_> {
                     expired: self.expired(client),
                 });
             }
-            for client in self.status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces)) {
+            // What only the Secret names was struck from status, or never reached it; another user's cannot be ended.
+            let owed = delivered.iter().flat_map(|d| &d.replaces).filter(|r| self.is_mine(&r.host, &r.user_id));
+            for client in self.status.retiring.iter().chain(owed) {
                 add(Doomed {
                     id: client.id.clone(),
                     host: client.host.clone(),
@@ -110,9 +114,15 @@ impl Decision<'_> {
         let abandon =
             metadata.annotations.as_ref().and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true");
         let waited = metadata.deletion_timestamp.as_ref().is_some_and(|t| self.since(t.0) >= LONGEST_TERMINATING);
-        // A login of an hour ago is no way to C1 when C1 does not answer.
-        let failing = |issuer: &IssuerView| issuer.not_ready.as_ref().is_some_and(|(why, _)| *why != Reason::Deleting);
-        let unreachable = self.identity().is_none() || self.o.issuer.as_ref().is_none_or(failing);
+        // No look yet is no evidence, nor is that C1 asks for patience.
+        let failing = |issuer: &IssuerView| {
+            issuer.identity.is_none()
+                && issuer
+                    .not_ready
+                    .as_ref()
+                    .is_some_and(|(why, _)| !matches!(why, Reason::Throttled | Reason::ClockSkew))
+        };
+        let unreachable = self.o.issuer.as_ref().is_none_or(failing);
         abandon || (self.o.namespace_terminating && waited && unreachable)
     }
 

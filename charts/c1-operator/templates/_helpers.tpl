@@ -15,7 +15,7 @@
 
 {{- define "c1-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "c1-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* A dictionary, merged where an object brings labels of its own: keys of the chart win over commonLabels. */}}

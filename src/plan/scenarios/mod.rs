@@ -247,6 +247,26 @@ fn an_empty_list_is_no_proof() {
     assert_eq!(look(&observed), Step::Nothing);
 }
 
+/// The Secret goes on naming what it replaced. That must not bring back what was revoked long ago.
+#[test]
+fn what_was_revoked_stays_revoked_however_often_it_is_rotated() {
+    let (servers, mut replica) = issued();
+    for generation in 2..8 {
+        servers.borrow_mut().object.spec.display_name = Some(format!("edit {generation}"));
+        servers.borrow_mut().object.metadata.generation = Some(generation);
+        let _ = servers.borrow_mut().touch();
+        replica.list();
+        replica.settle();
+        assert_eq!(servers.borrow().object.status_or_default().retiring.len(), 1, "generation {generation}");
+        one_for_one(&servers);
+        wait(&servers, Duration::from_hours(2));
+        replica.list();
+        replica.settle();
+        assert!(servers.borrow().object.status_or_default().retiring.is_empty());
+        one_for_one(&servers);
+    }
+}
+
 /// An issuer that could go at any moment might take the only login with it that can revoke what it made.
 #[test]
 fn nothing_is_issued_before_the_issuer_is_held() {

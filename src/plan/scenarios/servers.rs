@@ -255,6 +255,14 @@ impl Replica {
                 let _ = servers.touch();
                 servers.check();
             }
+            Step::Revoke(victim) => {
+                let mut servers = self.servers.borrow_mut();
+                servers.clients.get_mut(&victim.id).unwrap().1 = false;
+                let mut status = servers.object.status_or_default();
+                status.retiring.retain(|r| r.id != victim.id);
+                servers.object.status = Some(status);
+                let _ = servers.touch();
+            }
             Step::Issue(step) => self.flight = Some(Issue::start(*step, observed.object, "c".into(), observed.timing)),
             Step::Abandon(step) => self.flight = Some(Abandon::start(step, None)),
             other => panic!("{other:?} is no part of these stories"),

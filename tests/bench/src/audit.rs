@@ -103,13 +103,18 @@ impl Audit {
         requests
     }
 
-    /// Waits until a request was made this many times, and returns when the last of them was answered.
-    pub async fn until(&mut self, request: &str, count: usize, within: Duration) -> Timestamp {
+    /// Waits until a request was made this many times.
+    pub async fn until(&mut self, request: &str, count: u64, within: Duration) {
         eventually(&format!("{count} requests: {request}"), within, async || {
-            let mut made = self.calls().iter().filter(|call| call.request == request).map(|call| call.at);
-            made.nth(count - 1).ok_or_else(|| format!("there are {}", self.requests(None).get(request).unwrap_or(&0)))
+            let made = self.requests(None).get(request).copied().unwrap_or(0);
+            if made >= count { Ok(()) } else { Err(format!("there are {made}")) }
         })
-        .await
+        .await;
+    }
+
+    /// When a request was answered for the last time.
+    pub fn last(&mut self, request: &str) -> Timestamp {
+        self.calls().iter().filter(|call| call.request == request).map(|call| call.at).max().unwrap()
     }
 
     /// Waits until nothing but the Lease is asked for any more, and returns when the last request was answered.

@@ -74,6 +74,7 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(args: &Args) -> Report {
+    let load_average = process::load_average();
     let mut bed = Bed::make(args).await;
     let sample = bed.warm_up().await;
     let floor = floor::measure(&mut bed, args, &sample).await;
@@ -82,5 +83,5 @@ async fn measure(args: &Args) -> Report {
     let idle = operator::idle(&mut bed, args).await;
     bed.operator.terminate().await;
     let counts = counts::all(args.objects, &floor, &issue, &restart, &idle);
-    Report::new(args, floor, issue, restart, idle, counts)
+    Report::new(args, load_average, floor, issue, restart, idle, counts)
 }

@@ -15,6 +15,8 @@ use crate::{
     process::{self, Usage},
 };
 
+/// The write that makes an object Ready.
+const RECORD: &str = "patch personalclients/status";
 /// Far more than it takes.
 const DONE_WITHIN: Duration = Duration::from_mins(10);
 
@@ -83,9 +85,9 @@ pub async fn issue(bed: &mut Bed, args: &Args) -> Issue {
     let namespace = Namespace::alone(&bed.kube, "bench").await;
     bed::create(&namespace, args.objects).await;
     let started = bed.start().await;
-    let count = usize::try_from(args.objects).unwrap();
-    let last = bed.audit.until("patch personalclients/status", count, DONE_WITHIN).await;
+    bed.audit.until(RECORD, args.objects.into(), DONE_WITHIN).await;
     bed.audit.quiet(DONE_WITHIN).await;
+    let last = bed.audit.last(RECORD);
     let cost = cost(bed, 0.0).await;
     let ready = namespace.list().await.iter().filter(|object| object.status.as_ref().is_some_and(is_ready)).count();
     let objects = f64::from(args.objects);

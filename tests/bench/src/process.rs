@@ -29,6 +29,12 @@ pub fn usage(pid: u32) -> Usage {
     Usage { cpu_seconds: cpu_seconds(pid), resident_mib: mib("VmRSS:"), peak_mib: mib("VmHWM:") }
 }
 
+/// How many processes have wanted a CPU in the last minute, on average.
+pub fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // utime and stime are fields 14 and 15; the program's name, field 2, may hold blanks.

@@ -32,6 +32,8 @@ pub struct Report {
     pub concurrency: Option<u16>,
     /// How long C1 took for a create.
     pub latency_milliseconds: u32,
+    /// How many processes wanted a CPU before it began: speeds are only those of this machine when it was few.
+    pub load_average: f64,
     /// The operator's speed, from the start of its process, in units of the floor's.
     pub ratio: f64,
     /// The operator's CPU for a thousand objects.
@@ -50,12 +52,21 @@ pub struct Report {
 
 impl Report {
     /// Puts it together.
-    pub fn new(args: &Args, floor: Floor, issue: Issue, restart: Restart, idle: Idle, counts: Vec<Count>) -> Self {
+    pub fn new(
+        args: &Args,
+        load_average: f64,
+        floor: Floor,
+        issue: Issue,
+        restart: Restart,
+        idle: Idle,
+        counts: Vec<Count>,
+    ) -> Self {
         Self {
             objects: args.objects,
             workers: args.workers,
             concurrency: args.concurrency,
             latency_milliseconds: args.latency,
+            load_average,
             ratio: issue.per_second / floor.per_second,
             cpu_seconds_per_1000: issue.cost.usage.cpu_seconds / f64::from(args.objects) * 1000.0,
             floor,
@@ -71,10 +82,11 @@ impl Report {
     /// # Errors
     /// When nobody reads it any more.
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let (objects, latency) = (self.objects, self.latency_milliseconds);
+        let Self { objects, latency_milliseconds, load_average, .. } = self;
         writeln!(
             out,
-            "\n{objects} PersonalClients; C1 takes {latency} ms for a create, and no time for other calls\n"
+            "\n{objects} PersonalClients; C1 takes {latency_milliseconds} ms for a create, and no time for other calls; load \
+             average before: {load_average:.2}\n"
         )?;
         self.print_speeds(out)?;
         self.print_costs(out)?;
