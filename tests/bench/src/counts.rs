@@ -70,3 +70,25 @@ fn nothing(phase: &str, cost: &Cost) -> [Count; 2] {
         Count { what: format!("{phase}: C1 calls but list and token"), wanted: 0, found: calls },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(requests: &[(&str, u64)]) -> Vec<String> {
+        let requests = requests.iter().map(|(of, count)| ((*of).to_owned(), *count)).collect();
+        let counts = once_each("issue", &OF_AN_ISSUE, &requests, 2);
+        counts.into_iter().filter(|count| !count.is_right()).map(|count| count.what).collect()
+    }
+
+    #[test]
+    fn a_write_that_is_missing_or_one_too_many_is_wrong() {
+        let right = OF_AN_ISSUE.map(|of| (of, 2));
+        assert_eq!(wrong(&right), [""; 0]);
+        assert_eq!(wrong(&right[1..]), ["issue: create secrets (dry run)"]);
+        assert_eq!(
+            wrong(&[&right[..], &[("get secrets", 5), ("delete secrets", 1)]].concat()),
+            ["issue: other writes"]
+        );
+    }
+}
