@@ -7,7 +7,7 @@
 //!  operator the operator: an issue, a restart over what was issued, a time in which nothing happens
 //!  bed      what all of them run on: API server, chart, C1 simulator, issuer
 //!  audit    what was asked of the API server
-//!  process  CPU and memory of the operator
+//!  process  CPU and memory of the operator; its end
 //!  counts   what must be exact
 //!  report   the table and the JSON
 //! ```
@@ -67,6 +67,7 @@ impl Args {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    process::end_children_on_panic();
     let report = measure(&args).await;
     fs::write(testkit::cluster::target().join("bench.json"), serde_json::to_vec_pretty(&report).unwrap()).unwrap();
     report.print(&mut std::io::stdout()).unwrap();

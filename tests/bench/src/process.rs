@@ -1,6 +1,6 @@
 //! CPU and memory of a process, as the kernel counts them.
 
-use std::fs;
+use std::{fs, panic, process::Command};
 
 use serde::Serialize;
 
@@ -27,6 +27,18 @@ pub fn usage(pid: u32) -> Usage {
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     };
     Usage { cpu_seconds: cpu_seconds(pid), resident_mib: mib("VmRSS:"), peak_mib: mib("VmHWM:") }
+}
+
+/// A release build ends by a panic without dropping anything: operator and simulator would live on.
+pub fn end_children_on_panic() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        print(info);
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let children: String =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok()).collect();
+        let _ = Command::new("kill").arg("-KILL").args(children.split_whitespace()).status();
+    }));
 }
 
 /// How many processes have wanted a CPU in the last minute, on average.
