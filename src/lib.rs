@@ -10,6 +10,7 @@
 //!  secret      what the Secret holds, and how it is read and written
 //!  telemetry   logs, metrics, events, health
 //!  leader      which replica acts
+//!  default_issuer  the issuer that an installation brings
 //!  runtime     the only place that wires them
 //!  fault       the points at which a test kills the process
 //! ```

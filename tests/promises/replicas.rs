@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use c1_operator::api::RECORD_ANNOTATION;
 use kube::ResourceExt as _;
 use serde_json::json;
-use testkit::{Operator, Options, World, eventually};
+use testkit::{Namespace, Operator, Options, World, eventually};
 
 use crate::all_is_well;
 
@@ -31,15 +31,28 @@ async fn takes_over(operator: &Operator) -> Duration {
     begun.elapsed()
 }
 
-/// A pod that is deleted gives the lease up.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_stops_hands_over_within_three_seconds() {
-    let mut world = World::start("replicas-stop", elected()).await;
-    let mut other = world.replica().await;
+/// Two replicas, of which the first leads and has issued.
+async fn led(world: &World) -> (Namespace, Operator) {
+    let other = world.replica().await;
     let namespace = world.namespace("ns").await;
     namespace.create("before", json!({})).await;
     namespace.ready("before").await;
     assert!(leads(&world.operator).await && !leads(&other).await);
+    (namespace, other)
+}
+
+/// The second ends in good order, and the first cleans up.
+async fn handed_back(mut world: World, mut other: Operator) {
+    assert!(other.terminate().await.success());
+    world.restart_operator(None).await;
+    world.finish().await;
+}
+
+/// A pod that is deleted gives the lease up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_hands_over_within_three_seconds() {
+    let mut world = World::start("replicas-stop", elected()).await;
+    let (namespace, other) = led(&world).await;
     let calls = other.metric("c1_operator_c1_calls_total", &[]).await;
     assert_eq!(calls, None, "who stands by calls nobody");
 
@@ -49,20 +62,14 @@ async fn a_replica_that_stops_hands_over_within_three_seconds() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     namespace.create("after", json!({})).await;
     all_is_well(&world, &[(&namespace, "before"), (&namespace, "after")]).await;
-    assert!(other.terminate().await.success());
-    world.restart_operator(None).await;
-    world.finish().await;
+    handed_back(world, other).await;
 }
 
 /// A node that loses power does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_dies_is_followed_when_its_lease_is_over() {
     let mut world = World::start("replicas-crash", elected()).await;
-    let mut other = world.replica().await;
-    let namespace = world.namespace("ns").await;
-    namespace.create("before", json!({})).await;
-    namespace.ready("before").await;
-    assert!(leads(&world.operator).await && !leads(&other).await);
+    let (namespace, other) = led(&world).await;
 
     world.operator.kill().await;
     let took = takes_over(&other).await;
@@ -70,16 +77,14 @@ async fn a_replica_that_dies_is_followed_when_its_lease_is_over() {
     assert!(took <= LEASE_DURATION + RETRY_PERIOD + Duration::from_secs(2), "{took:?}");
     namespace.create("after", json!({})).await;
     all_is_well(&world, &[(&namespace, "before"), (&namespace, "after")]).await;
-    assert!(other.terminate().await.success());
-    world.restart_operator(None).await;
-    world.finish().await;
+    handed_back(world, other).await;
 }
 
 /// Stopped while C1 makes a client, and woken up when another replica leads: it ends, and one client is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_wakes_up_late_ends_without_harm() {
     let mut world = World::start("replicas-pause", elected()).await;
-    let mut other = world.replica().await;
+    let other = world.replica().await;
     let namespace = world.namespace("ns").await;
     assert!(leads(&world.operator).await && !leads(&other).await);
     world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1}}])).await;
@@ -99,7 +104,5 @@ async fn a_replica_that_wakes_up_late_ends_without_harm() {
     eprintln!("ended {:?} after it woke up", woken.elapsed());
     assert!(world.operator.log().contains("the lease is lost"));
     all_is_well(&world, &[(&namespace, "client")]).await;
-    assert!(other.terminate().await.success());
-    world.restart_operator(None).await;
-    world.finish().await;
+    handed_back(world, other).await;
 }

@@ -1,7 +1,6 @@
 //! Everything that one test runs on, and its end.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::PathBuf,
     time::{Duration, Instant},
@@ -17,7 +16,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    Namespace, Operator, Simulator, cluster, eventually, kstatus, namespace, ports, recorder, scan::Scanner,
+    Namespace, Operator, Simulator, cluster, deployed, eventually, kstatus, namespace, ports, recorder, scan::Scanner,
     wait::tail_not_shown_yet,
 };
 
@@ -90,7 +89,7 @@ impl World {
         cluster::install(&client, &objects).await;
         let recorder = recorder::Recorder::start(&client);
 
-        let operator = operator(&client, &objects, &listen, &dir).await;
+        let operator = deployed::operator(&client, &objects, &listen, &dir).await;
         let ca = STANDARD.encode(fs::read(&c1.ca_file).unwrap());
         let issuer_spec = json!({
             "url": c1.url,
@@ -387,34 +386,6 @@ fn merge(base: &mut Value, over: &Value) {
         }
         (base, over) => *base = over.clone(),
     }
-}
-
-/// The process that the kubelet would make of the rendered Deployment, with a token of its ServiceAccount.
-async fn operator(client: &Client, objects: &[Value], listen: &str, dir: &std::path::Path) -> Operator {
-    let deployment = cluster::rendered(objects, "Deployment");
-    let pod = &deployment["spec"]["template"]["spec"];
-    let account = pod["serviceAccountName"].as_str().unwrap();
-    let kubeconfig = dir.join("operator.kubeconfig");
-    cluster::kubeconfig_of(client, account, &kubeconfig).await;
-    let container = &pod["containers"][0];
-    let args: Vec<String> =
-        container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap().to_owned()).collect();
-    let mut env = BTreeMap::from([
-        ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
-        ("KUBECONFIG".to_owned(), kubeconfig.to_str().unwrap().to_owned()),
-    ]);
-    for variable in container["env"].as_array().into_iter().flatten() {
-        let value = match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
-            None => variable["value"].as_str(),
-            Some("metadata.namespace") => deployment["metadata"]["namespace"].as_str(),
-            Some("metadata.name") => deployment["metadata"]["name"].as_str(),
-            Some("spec.serviceAccountName") => Some(account),
-            Some(_) => None,
-        };
-        let value = value.unwrap_or_else(|| panic!("cannot stand in for the kubelet with {variable}"));
-        env.insert(variable["name"].as_str().unwrap().to_owned(), value.to_owned());
-    }
-    Operator::new(listen, args, env, dir)
 }
 
 fn audit_log() -> PathBuf {
