@@ -128,7 +128,7 @@ pub struct RunArgs {
     pub default_issuer: Option<PathBuf>,
 
     /// How many PersonalClients are worked on at once.
-    #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 }
 

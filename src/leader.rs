@@ -202,7 +202,12 @@ impl Elector {
                 self.leadership.lead_until(began + self.settings.renew_deadline);
                 Ok(true)
             }
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            // Not found: somebody deleted it, and whoever makes it anew first has it.
+            Err(kube::Error::Api(status))
+                if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

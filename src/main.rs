@@ -37,7 +37,8 @@ fn start(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             rustls::crypto::ring::default_provider()
                 .install_default()
                 .map_err(|_| "the TLS provider was installed already")?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            // What it does is waiting, and one thread does that with less memory and less handing over.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             Ok(runtime.block_on(runtime::run(*args))?)
         }
     }

@@ -36,7 +36,7 @@ fn fresh_attempt() -> String {
         .collect()
 }
 
-/// What the caches say. It may only decide that nothing is to be done.
+/// What the caches say. It decides that nothing is to be done, or that what was never begun is begun.
 #[must_use]
 pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
     let namespace = object.namespace().unwrap_or_default();

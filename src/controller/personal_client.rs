@@ -51,15 +51,19 @@ pub async fn reconcile(object: Arc<DeserializeGuard<PersonalClient>>, ctx: Arc<C
     if ctx.memory.is_stale(&uid, cached.metadata.resource_version.as_deref()) {
         return Ok(Action::requeue(SOON));
     }
-    let decision = plan(&observe::cached(&ctx, cached), ctx.clock.now(), &Guards::ALL);
-    let action = match decision.step {
+    let observed = observe::cached(&ctx, cached);
+    let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
+    match decision.step {
         Step::Nothing => {
             ctx.memory.with(&uid, |known| known.failures = 0);
-            wake(&ctx, &decision)
+            Ok(wake(&ctx, &decision))
         }
-        _ => pursue(&ctx, cached).await?,
-    };
-    Ok(action)
+        // After a conflict the caches have missed something, which only a look can tell.
+        Step::Issue(_) if observed.is_untouched() && ctx.memory.with(&uid, |known| known.failures == 0) => {
+            take(&ctx, observed, &decision).await
+        }
+        _ => pursue(&ctx, cached).await,
+    }
 }
 
 /// After an error: a second, doubling to five minutes, spread a little.

@@ -49,9 +49,11 @@ impl Abandon {
         (Flight::Abandon(self), Some(effect))
     }
 
-    pub(super) fn next(self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
+    pub(super) fn next(mut self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
         if matches!(answer, Answer::OutOfTime) {
-            // Nothing is lost: the next look finds the attempt, open or abandoned, and goes on.
+            // Nothing is lost: the next look finds the attempt, open or abandoned, and goes on. What it knew of the object
+            // may be long past.
+            self.because = None;
             return self.land(false);
         }
         match self.state {

@@ -250,7 +250,8 @@ impl<'a> Decision<'a> {
             );
         }
         let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
-        if !status::is_ready(&self.status) && (past || self.presence(client) != Presence::Live) {
+        let lives = matches!(self.presence(client), Presence::Live | Presence::MarkerLost);
+        if !status::is_ready(&self.status) && (past || !lives) {
             // It was said that it does not work, and nothing proves yet that it does.
             return self.nothing();
         }

@@ -13,7 +13,7 @@ use super::{
     wanted::asked,
 };
 use crate::{
-    api::{IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
+    api::{DeletionPolicy, IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
     c1::{Client, CreateRequest},
 };
 
@@ -64,7 +64,7 @@ enum State {
         secret: Anchor,
         client: Box<IssuedClient>,
     },
-    /// The object is gone: the maker answers for its client.
+    /// The object is gone, or going: the maker answers for its client.
     DeleteSecret {
         client: Box<IssuedClient>,
     },
@@ -102,7 +102,7 @@ impl Issue {
         }
     }
 
-    /// The object is gone: its Secret must be, too, before its client is. A conflict is somebody who has taken it over.
+    /// The object is gone, or going: its Secret must be, too, before its client is. A conflict is somebody who has taken it over.
     fn secret_deleted(self: Box<Self>, client: Box<IssuedClient>, answer: &Answer) -> Next {
         match answer {
             Answer::Done(_) | Answer::Gone => {
@@ -307,15 +307,19 @@ impl Issue {
                 let status = Box::new(self.recorded_status(&client, &secret, now));
                 landed(Outcome::Issued { id: client.id, status })
             }
-            // Force nothing: the next look finds the Secret and records. But if the object is gone, nobody will look: whoever
-            // let it go may not have seen what was delivered late.
+            // Force nothing: the next look finds the Secret and records. But if the object goes, or is gone, nobody will.
             _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
         }
     }
 
     fn confirmed(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer) -> Next {
+        // Whoever lets it go may have looked before this late delivery, and have seen no Secret.
+        let going = |object: &PersonalClient| {
+            object.metadata.deletion_timestamp.is_some()
+                && object.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Delete
+        };
         match answer {
-            Answer::Object(None) => {
+            Answer::Object(object) if object.as_ref().is_none_or(|o| going(o)) => {
                 let effect = Effect::DeleteSecret { name: self.step.secret_name.clone(), at: secret };
                 self.go(State::DeleteSecret { client }, effect)
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::record::SecretSeen;
+use super::record::{Record, SecretSeen};
 use crate::{
     api::{IssuerDefaults, PersonalClient, Reason},
     c1::Client,
@@ -17,7 +17,7 @@ pub struct Observed {
     /// The object.
     pub object: PersonalClient,
     /// Whether object and Secret were read from the API server just now, after the inventory: only then may anything be
-    /// done. A cache may only decide that nothing is to be done.
+    /// done, but for what [`Observed::is_untouched`] says.
     pub live: bool,
     /// This cluster, as in markers.
     pub cluster: String,
@@ -41,6 +41,18 @@ pub struct Observed {
     pub fresh_attempt: String,
     /// The operator's deadlines.
     pub timing: Timing,
+}
+
+impl Observed {
+    /// Nothing was ever begun for the object, and there is no Secret of the name that it wants. Its first issue may rest on
+    /// caches: the writes before its create are conditional on this very version of the object, and on there being no
+    /// Secret, so what the caches have missed costs a conflict, before anything is sent to C1.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        Record::of(&self.object) == Record::default()
+            && self.object.status.as_ref().is_none_or(|s| s.client.is_none() && s.retiring.is_empty())
+            && matches!(self.secret, SecretView::Absent)
+    }
 }
 
 /// Deadlines, all settable by flags.

@@ -250,10 +250,10 @@ of_the_release() { objects -l app.kubernetes.io/instance=$release | sed '/^Custo
 await 60 "what carries the release's label to be gone, but for the CRDs" of_the_release
 is "CRDs" "$(objects -l app.kubernetes.io/instance=$release | wc -l)" 3
 kubectl -n ci delete pods --all --grace-period=1 >>"$logs/kubectl.log"
-# With the CRDs stays the API that they make. The Lease is the operator's own, as that of every controller.
+# With the CRDs stays the API that they make.
 of_anybody() {
   objects >"$work/after"
-  comm -13 "$work/before" "$work/after" | sed -E "/^(CustomResourceDefinition|APIService) \/[a-z0-9]+\.iam\.conductor\.one$/d; /^Lease $namespace\/$release$/d" | none
+  comm -13 "$work/before" "$work/after" | sed -E "/^(CustomResourceDefinition|APIService) \/[a-z0-9]+\.iam\.conductor\.one$/d" | none
 }
 await 60 "what was not there before to be gone" of_anybody
 is "what was there before and is not" "$(comm -23 "$work/before" "$work/after" | paste -sd,)" ""

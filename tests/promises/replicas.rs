@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use c1_operator::api::RECORD_ANNOTATION;
-use kube::ResourceExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, ResourceExt as _, api::DeleteParams};
 use serde_json::json;
-use testkit::{Namespace, Operator, Options, World, eventually};
+use testkit::{Namespace, Operator, Options, World, cluster::OPERATOR_NAMESPACE, eventually};
 
 use crate::all_is_well;
 
+const LEASE: &str = "c1-operator";
 const LEASE_DURATION: Duration = Duration::from_secs(5);
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
@@ -104,5 +106,28 @@ async fn a_replica_that_wakes_up_late_ends_without_harm() {
     eprintln!("ended {:?} after it woke up", woken.elapsed());
     assert!(world.operator.log().contains("the lease is lost"));
     all_is_well(&world, &[(&namespace, "client")]).await;
+    handed_back(world, other).await;
+}
+
+/// Somebody cleans up too much: the leader makes its Lease again, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_deleted_is_made_again_by_the_leader() {
+    let mut world = World::start("replicas-lease", elected()).await;
+    let (namespace, other) = led(&world).await;
+    let leases: Api<Lease> = Api::namespaced(world.kube.clone(), OPERATOR_NAMESPACE);
+    let uid = async || leases.get_opt(LEASE).await.unwrap().and_then(|lease| lease.metadata.uid);
+    let before = uid().await;
+    assert!(before.is_some());
+
+    leases.delete(LEASE, &DeleteParams::default()).await.unwrap();
+    eventually("there is another Lease", Duration::from_secs(20), async || {
+        let now = uid().await;
+        if now.is_some() && now != before { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    assert!(leads(&world.operator).await && !leads(&other).await, "who led leads");
+    namespace.create("after", json!({})).await;
+    all_is_well(&world, &[(&namespace, "before"), (&namespace, "after")]).await;
+    assert!(!world.operator.log().contains("the lease is lost"));
     handed_back(world, other).await;
 }

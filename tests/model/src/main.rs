@@ -18,6 +18,7 @@ use std::{process::ExitCode, time::Instant};
 use c1_operator::plan::Guards;
 use clap::Parser;
 use model::{Bounds, Protocol};
+use rest::Known;
 use stateright::{Checker, HasDiscoveries, Model};
 use world::Left;
 
@@ -46,11 +47,11 @@ fn main() -> ExitCode {
     let left = Left { events: args.events, ticks: args.ticks, backups: args.backups };
     let bounds = Bounds { replicas: args.replicas, left, faults: true, interventions: !args.faults_only };
     let begun = Instant::now();
-    let checker = Protocol { bounds, guards: Guards::ALL }
+    let checker = Protocol { bounds, guards: Guards::ALL, known: Known::default() }
         .checker()
         .threads(2)
         .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs()
+        .spawn_dfs()
         .join();
     println!(
         "states {}, unique {}, depth {}, {:?}",

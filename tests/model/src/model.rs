@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
 
 use crate::{
-    print::Printed,
+    print::{Printed, fingerprint},
     promises,
     replica::{Mishap, Replica, Work},
-    rest,
+    rest::{self, Known},
     situations::{Situation, reached},
     world::{AtC1, LONG, Left, SHORT, State, TIMING, is_deleting, owner, time},
 };
@@ -33,12 +33,14 @@ pub struct Bounds {
 }
 
 /// The model.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Protocol {
     /// How far it goes.
     pub bounds: Bounds,
     /// The rules that are kept.
     pub guards: Guards,
+    /// What is known of runs to rest.
+    pub known: Known,
 }
 
 /// Something that happens.
@@ -50,6 +52,8 @@ pub enum Action {
     Look(usize),
     /// It reads the Secret, and decides.
     Decide(usize),
+    /// It decides by its caches, which have missed the Secret.
+    DecideBlindly(usize),
     /// It performs its next effect.
     Act(usize, Mishap),
     /// It finds that its time is over.
@@ -140,7 +144,7 @@ impl Model for Protocol {
         state.take(action, &self.guards);
         if state.replicas.len() > 1 {
             // Replicas have no names: which of them did what makes no other state.
-            state.replicas.sort_by_key(crate::print::print);
+            state.replicas.sort_by_cached_key(fingerprint);
         }
         (state != *last).then_some(state)
     }
@@ -152,7 +156,7 @@ impl Model for Protocol {
             Property::always("P2 every client is answered for", |_, state: &State| promises::answered_for(state)),
             Property::always("P3 at most one attempt is unresolved", |_, state: &State| promises::bounded(state)),
             Property::always("it comes to rest, as it should", |model: &Self, state: &State| {
-                rest::comes_to_rest(state, &model.guards).is_ok()
+                rest::comes_to_rest(state, &model.guards, &model.known).is_ok()
             }),
         ]
     }
@@ -168,6 +172,9 @@ impl Protocol {
                     actions.push(Action::List(r, true));
                 }
                 actions.extend([Action::Look(r), Action::Decide(r)]);
+                if state.may_decide_blindly(r, &self.guards) {
+                    actions.push(Action::DecideBlindly(r));
+                }
             }
             Some(work) => {
                 let (mut may_act, mut may_end) = (true, false);
@@ -211,6 +218,7 @@ impl State {
             }
             Action::Look(r) => self.read_object(r),
             Action::Decide(r) => self.decide(r, guards),
+            Action::DecideBlindly(r) => self.decide_blindly(r, guards),
             Action::Act(r, mishap) => {
                 self.note_late_delivery(r, mishap);
                 self.act(r, mishap, guards);
@@ -218,7 +226,7 @@ impl State {
             }
             Action::OutOfTime(r) => self.out_of_time(r, guards),
             Action::Crash(r) => {
-                self.replicas[r] = Replica::default();
+                self.crash(r);
                 self.spend(true);
             }
             Action::Land(index) => self.land_late(index),
@@ -407,6 +415,7 @@ impl State {
             }
             Action::Look(r) => format!("{} reads the object", name(r)),
             Action::Decide(r) => format!("{} reads the Secret and decides", name(r)),
+            Action::DecideBlindly(r) => format!("{} decides by caches that have missed the Secret", name(r)),
             Action::Act(r, mishap) => format!("{}: {}{mishap}", name(r), self.replicas[r].next_effect()),
             Action::OutOfTime(r) => format!("{}: its time is over before: {}", name(r), self.replicas[r].next_effect()),
             Action::Crash(r) => format!("{} is killed before: {}", name(r), self.replicas[r].next_effect()),

@@ -1,6 +1,7 @@
 //! Values with a fingerprint: the types of Kubernetes know no hash, and comparing them whole would take most of the time.
 
 use std::{
+    cell::RefCell,
     fmt::{self, Debug, Write},
     hash::{DefaultHasher, Hash, Hasher},
     ops::Deref,
@@ -24,17 +25,20 @@ impl<T: Debug> Printed<T> {
 
 /// The fingerprint of a value, by what `Debug` shows of it, which for plain data is everything.
 pub fn print(value: &impl Debug) -> u64 {
-    struct Feed(DefaultHasher);
-    impl Write for Feed {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.write(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut feed = Feed(DefaultHasher::new());
-    // Feed never fails.
-    let _ = write!(feed, "{value:?}");
-    feed.0.finish()
+    thread_local! { static TEXT: RefCell<String> = RefCell::default(); }
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        // A String takes all that is written to it.
+        let _ = write!(text, "{value:?}");
+        fingerprint(text)
+    })
+}
+
+/// The fingerprint of what can be hashed.
+pub fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<T> Deref for Printed<T> {

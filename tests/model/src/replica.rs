@@ -15,7 +15,7 @@ use c1_operator::{
 use crate::{
     print::Printed,
     situations::{Situation, reached},
-    world::{AtC1, CLUSTER, HOST, State, TIMING, USER, anchor, is_deleting, owner, time},
+    world::{AtC1, CLUSTER, Delivery, HOST, State, TIMING, USER, anchor, is_deleting, owner, time},
 };
 
 /// What a maker whose time is over has left to clean up, in seconds.
@@ -159,10 +159,33 @@ impl State {
         });
     }
 
+    /// What a replica would begin whose caches hold the object as it was read, and no Secret: a first issue, or nothing.
+    fn first_issue(&self, r: usize, guards: &Guards) -> Option<(Step, Observed)> {
+        let looking = self.replicas[r].looking.as_ref()?;
+        let mut observed = self.observe(r, looking.object.as_ref()?, looking);
+        (observed.secret, observed.live) = (SecretView::Absent, false);
+        let step = observed.is_untouched().then(|| plan(&observed, time(self.now), guards).step);
+        step.filter(|step| matches!(step, Step::Issue(_))).map(|step| (step, observed))
+    }
+
+    /// Whether a cache that has missed the Secret would make a difference.
+    pub fn may_decide_blindly(&self, r: usize, guards: &Guards) -> bool {
+        self.secret.is_some() && self.first_issue(r, guards).is_some()
+    }
+
+    /// Decides by caches that have missed the Secret.
+    pub fn decide_blindly(&mut self, r: usize, guards: &Guards) {
+        let Some((step, observed)) = self.first_issue(r, guards) else { return };
+        reached(Situation::Blind);
+        self.replicas[r].looking = None;
+        self.begin(r, step, observed, guards);
+    }
+
     /// Reads the Secret, decides, and begins what is to be done; evidence that is missing is fetched.
     pub fn decide(&mut self, r: usize, guards: &Guards) {
         let Some(looking) = self.replicas[r].looking.take() else { return };
         let Some(object) = looking.object.clone() else { return };
+        self.notice(r, &object);
         let observed = self.observe(r, &object, &looking);
         match plan(&observed, time(self.now), guards).step {
             Step::Nothing => {}
@@ -171,13 +194,18 @@ impl State {
         }
     }
 
-    fn observe(&mut self, r: usize, object: &PersonalClient, looking: &Looking) -> Observed {
-        let (now, secret) = (self.now, self.read_secret(object.status.as_ref()));
+    /// Remembers since when the open attempt was seen.
+    fn notice(&mut self, r: usize, object: &PersonalClient) {
         let open = Record::of(object).open.map(|o| format!("{} {}", o.attempt, o.started_at));
-        let replica = &mut self.replicas[r];
-        if replica.seen.as_ref().map(|s| &s.0) != open.as_ref() {
-            replica.seen = open.map(|open| (open, now));
+        let seen = &mut self.replicas[r].seen;
+        if seen.as_ref().map(|s| &s.0) != open.as_ref() {
+            *seen = open.map(|open| (open, self.now));
         }
+    }
+
+    fn observe(&self, r: usize, object: &PersonalClient, looking: &Looking) -> Observed {
+        let (now, secret) = (self.now, self.read_secret(object.status.as_ref()));
+        let replica = &self.replicas[r];
         let open_seen = replica.seen.as_ref().map_or(0, |(_, since)| now - since);
         let (unsent, list) = (replica.unsent.clone(), replica.list.clone());
         let inventory = list.map(|list| InventoryView {
@@ -250,10 +278,12 @@ impl State {
             Step::Strike(id) => Work::Status(Printed::new((at, struck(&object, &id)))),
             Step::Revoke(victim) => Work::Revoke(Printed::new((victim.id, object))),
             Step::Issue(step) => {
-                self.names += 1;
                 self.pursue(r, Issue::start(*step, object, CLUSTER.into(), TIMING), at.uid);
                 // A dry run changes nothing: no need to stand still before it.
-                return self.act(r, Mishap::None, guards);
+                self.act(r, Mishap::None, guards);
+                // The attempt's name is taken only when it is intended.
+                self.names += u8::from(self.replicas[r].work.is_some());
+                return;
             }
             Step::Abandon(step) => {
                 return self.pursue(r, Abandon::start(step, None), at.uid);
@@ -362,8 +392,25 @@ impl State {
             return;
         };
         reached(Situation::OutOfTime);
+        if extended {
+            self.leave(&flight.0);
+        }
         let deadline = if extended { deadline } else { self.now + CLEAN_UP };
         self.go_on(r, flight.0.clone(), Answer::OutOfTime, (deadline, true, uid), guards);
+    }
+
+    /// A replica is killed, and starts anew.
+    pub fn crash(&mut self, r: usize) {
+        if let Some(Work::Transaction { flight, .. }) = std::mem::take(&mut self.replicas[r]).work {
+            self.leave(&flight.0);
+        }
+    }
+
+    /// Whoever made the client does nothing more.
+    fn leave(&mut self, flight: &Flight) {
+        if self.delivery == Delivery::Late && matches!(flight, Flight::Issue(_)) {
+            self.delivery = Delivery::LateAndLeft;
+        }
     }
 
     fn go_on(
@@ -434,7 +481,7 @@ impl State {
                 return lost;
             }
             Effect::Create(request) => Answer::Created(Box::new(self.create(&request.display_name, old))),
-            Effect::Deliver { delivered, over } => self.deliver(delivered, over.as_deref()),
+            Effect::Deliver { delivered, over } => self.deliver(delivered, over.as_deref(), old),
             Effect::Record { at, status } => self.write_status(at, status),
             Effect::ReadSecret => Answer::Secret(self.read_secret(None)),
             Effect::ReadObject => Answer::Object(self.object_of(uid)),
@@ -466,7 +513,7 @@ impl State {
         object.map(|o| Box::new(PersonalClient::clone(o)))
     }
 
-    fn deliver(&mut self, delivered: &Delivered, over: Option<&SecretSeen>) -> Answer {
+    fn deliver(&mut self, delivered: &Delivered, over: Option<&SecretSeen>, old: bool) -> Answer {
         let (uid, fence) = match (&self.secret, over) {
             (None, None) => (self.name(), None),
             (None, Some(_)) => return Answer::Gone,
@@ -491,6 +538,7 @@ impl State {
             }
         }
         self.secret_disturbed = false;
+        self.delivery = if old { Delivery::Late } else { Delivery::InTime };
         self.put_secret(SecretSeen {
             uid,
             resource_version: String::new(),

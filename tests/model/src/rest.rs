@@ -1,7 +1,10 @@
 //! Liveness, as a property of each single state: with no further faults it comes to rest, whoever goes first, and there all is as
 //! it should be. (Model checkers that look for cycles overlook some; a run to the end overlooks none.)
 
-use std::{cell::RefCell, collections::HashSet};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
 
 use c1_operator::{
     api::FINALIZER,
@@ -10,143 +13,183 @@ use c1_operator::{
 
 use crate::{
     model::Action,
-    print::print,
+    print::fingerprint,
     promises,
     replica::{Mishap, Work},
-    world::{AtC1, LONG, Left, SHORT, State, is_deleting},
+    world::{AtC1, Delivery, LONG, Left, SHORT, State, is_deleting},
 };
 
-/// Steps that one replica may need until it has nothing to do.
-const MOST_STEPS: usize = 60;
-/// Rounds in which both go to their end, and time passes.
-const MOST_ROUNDS: usize = 40;
+/// Effects and pauses until rest, at the most.
+const MOST_STEPS: usize = 400;
+/// Looks that one decision may need.
+const MOST_LOOKS: usize = 20;
 /// Longer than any pause after failures, in seconds.
 const LONGEST_BACKOFF: u32 = 4000;
-/// Rounds without any change, after which it is at rest.
-const QUIET_ROUNDS: usize = 4;
+/// Pauses in which nobody finds anything to do, after which it is at rest.
+const QUIET_PAUSES: usize = 4;
 
-thread_local! {
-    /// States from which it is known to come to rest.
-    static GOOD: RefCell<HashSet<u64>> = RefCell::default();
-    /// What is being told.
-    static TOLD: RefCell<Option<Vec<String>>> = RefCell::default();
+/// States from which it is known to come to rest, by their fingerprints. A run's next step depends on nothing but the state
+/// that the last effect has left, so a run that meets another's may end there.
+#[derive(Debug)]
+pub struct Known([Mutex<HashSet<u64>>; 64]);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
 }
 
-/// Runs to rest in both orders, with a late create that never takes effect, takes effect now, or at the end.
+impl Known {
+    fn with<T>(&self, key: u64, f: impl FnOnce(&mut HashSet<u64>) -> T) -> T {
+        let shard = usize::try_from(key % 64).unwrap_or(0);
+        f(&mut self.0[shard].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One run, and who listens to it.
+struct Run<'a> {
+    state: State,
+    guards: &'a Guards,
+    /// The replica with the higher number goes first.
+    backwards: bool,
+    known: &'a Known,
+    passed: Vec<u64>,
+    tell: &'a mut dyn FnMut(String),
+}
+
+/// Runs to rest in both orders, with a late create that takes effect at the end, and with one that takes effect now.
 ///
 /// # Errors
 /// What is wrong at the end, or that there is none.
-pub fn comes_to_rest(state: &State, guards: &Guards) -> Result<(), String> {
+pub fn comes_to_rest(state: &State, guards: &Guards, known: &Known) -> Result<(), String> {
+    runs(state, guards, known, &mut |_| {})
+}
+
+/// The run that does not end well, told step by step.
+pub fn tell(state: &State, guards: &Guards) -> Vec<String> {
+    let mut told = vec![];
+    let result = runs(state, guards, &Known::default(), &mut |line| {
+        if line.is_empty() { told.clear() } else { told.push(line) }
+    });
+    told.extend(result.err());
+    told
+}
+
+fn runs(state: &State, guards: &Guards, known: &Known, tell: &mut dyn FnMut(String)) -> Result<(), String> {
     if state.broken.is_some() {
         return Ok(());
     }
     let mut state = state.clone();
     state.left = Left { events: 0, ticks: 0, backups: 0 };
     state.backup = None;
+    for replica in &mut state.replicas {
+        // Going on with a half-made decision is a step of the model; here it is made anew, from a new list.
+        (replica.looking, replica.list) = (None, None);
+    }
     let orders: &[bool] = if state.replicas.len() > 1 { &[false, true] } else { &[false] };
     for &backwards in orders {
-        TOLD.with_borrow_mut(|told| told.iter_mut().for_each(Vec::clear));
-        run(state.clone(), guards, backwards)?;
+        let mut start = |state: State| {
+            tell(String::new());
+            Run { state, guards, backwards, known, passed: vec![], tell: &mut *tell }.go()
+        };
         if !state.late.is_empty() {
             let mut landed = state.clone();
             while !landed.late.is_empty() {
                 landed.land_late(0);
             }
-            run(landed, guards, backwards)?;
+            start(landed)?;
         }
+        start(state.clone())?;
     }
     Ok(())
 }
 
-/// One run. Late creates take effect when it has come to rest; then it must come to rest again.
-fn run(mut state: State, guards: &Guards, backwards: bool) -> Result<(), String> {
-    let mut passed = vec![];
-    let mut quiet = 0;
-    for _ in 0..MOST_ROUNDS {
-        let key = print(&(&state, *guards, backwards, quiet));
-        if GOOD.with_borrow(|good| good.contains(&key)) {
-            quiet = QUIET_ROUNDS;
-        } else {
-            passed.push(key);
+impl Run<'_> {
+    /// Effects first, then looks, then time. Late creates take effect when it has come to rest; then it must come to rest again.
+    fn go(mut self) -> Result<(), String> {
+        self.to_rest()?;
+        for key in self.passed {
+            self.known.with(key, |known| known.insert(key));
         }
-        if quiet >= QUIET_ROUNDS {
-            if state.late.is_empty() || GOOD.with_borrow(|good| good.contains(&key)) {
-                if !GOOD.with_borrow(|good| good.contains(&key)) {
-                    as_it_should_be(&state)?;
-                }
-                GOOD.with_borrow_mut(|good| good.extend(passed));
+        Ok(())
+    }
+
+    fn to_rest(&mut self) -> Result<(), String> {
+        let mut quiet = 0;
+        for _ in 0..MOST_STEPS {
+            if quiet == 0 && self.is_known() {
                 return Ok(());
             }
-            as_it_should_be(&state)?;
-            state.land_late(0);
-            quiet = 0;
-        }
-        let before = settled(&state);
-        let count = state.replicas.len();
-        for n in 0..count {
-            to_its_end(&mut state, if backwards { count - 1 - n } else { n }, guards)?;
-        }
-        if let Some(broken) = state.broken {
-            return Err(broken.into());
-        }
-        quiet = if settled(&state) == before { quiet + 1 } else { 0 };
-        step(&mut state, Action::Tick([SHORT, LONG].get(quiet).copied().unwrap_or(LONGEST_BACKOFF)), guards);
-    }
-    Err("it does not come to rest".into())
-}
-
-/// One step, which is told when somebody wants to know.
-fn step(state: &mut State, action: Action, guards: &Guards) {
-    TOLD.with_borrow_mut(|told| {
-        if let Some(told) = told {
-            told.push(state.tell(action));
-        }
-    });
-    state.take(action, guards);
-}
-
-/// The run that does not end well, told step by step.
-pub fn tell(state: &State, guards: &Guards) -> Vec<String> {
-    TOLD.set(Some(vec![]));
-    let result = comes_to_rest(state, guards);
-    let mut told = TOLD.take().unwrap_or_default();
-    told.extend(result.err());
-    told
-}
-
-/// What counts as change: all but the replicas' memories, and time.
-fn settled(state: &State) -> u64 {
-    print(&(&state.object, &state.secret, &state.clients))
-}
-
-/// One replica finishes what it has under way, and looks until there is nothing to do.
-fn to_its_end(state: &mut State, r: usize, guards: &Guards) -> Result<(), String> {
-    let mut idle = 0;
-    for _ in 0..MOST_STEPS {
-        let over = match &state.replicas[r].work {
-            Some(Work::Transaction { deadline, .. }) => state.now >= *deadline,
-            _ => false,
-        };
-        if over {
-            step(state, Action::OutOfTime(r), guards);
-        } else if state.replicas[r].work.is_some() {
-            step(state, Action::Act(r, Mishap::None), guards);
-        } else {
-            if state.replicas[r].looking.is_none() {
-                if idle == 1 {
+            if let Some(broken) = self.state.broken {
+                return Err(broken.into());
+            }
+            if self.effect() || self.looks()? {
+                quiet = 0;
+            } else if quiet < QUIET_PAUSES {
+                self.step(Action::Tick([SHORT, LONG].get(quiet).copied().unwrap_or(LONGEST_BACKOFF)));
+                quiet += 1;
+            } else {
+                as_it_should_be(&self.state)?;
+                if self.state.late.is_empty() {
                     return Ok(());
                 }
-                idle += 1;
-                step(state, Action::List(r, false), guards);
-            }
-            step(state, Action::Look(r), guards);
-            step(state, Action::Decide(r), guards);
-            if state.replicas[r].work.is_some() {
-                idle = 0;
+                self.step(Action::Land(0));
+                quiet = 0;
             }
         }
+        Err("it does not come to rest".into())
     }
-    Err(format!("a replica is never done: {}", state.replicas[r].next_effect()))
+
+    fn is_known(&mut self) -> bool {
+        let key = fingerprint(&(&self.state, self.backwards));
+        self.passed.push(key);
+        self.known.with(key, |known| known.contains(&key))
+    }
+
+    /// Whoever has something under way goes on with it.
+    fn effect(&mut self) -> bool {
+        let Some(r) = self.order().find(|r| self.state.replicas[*r].work.is_some()) else { return false };
+        let over = match &self.state.replicas[r].work {
+            Some(Work::Transaction { deadline, .. }) => self.state.now >= *deadline,
+            _ => false,
+        };
+        self.step(if over { Action::OutOfTime(r) } else { Action::Act(r, Mishap::None) });
+        true
+    }
+
+    /// Each looks, until one has something to do.
+    fn looks(&mut self) -> Result<bool, String> {
+        let before = fingerprint(&self.state.object);
+        for r in self.order() {
+            self.step(Action::List(r, false));
+            for look in 0.. {
+                self.step(Action::Look(r));
+                self.step(Action::Decide(r));
+                if self.state.replicas[r].looking.is_none() {
+                    break;
+                }
+                if look == MOST_LOOKS {
+                    return Err("a decision never has enough evidence".into());
+                }
+            }
+            let replica = &mut self.state.replicas[r];
+            replica.list = None;
+            if replica.work.is_some() || fingerprint(&self.state.object) != before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let (count, backwards) = (self.state.replicas.len(), self.backwards);
+        (0..count).map(move |n| if backwards { count - 1 - n } else { n })
+    }
+
+    fn step(&mut self, action: Action) {
+        (self.tell)(self.state.tell(action));
+        self.state.take(action, self.guards);
+    }
 }
 
 /// Ready, the Secret works, one current client, no stray; or the object is gone, and so is everything.
@@ -159,11 +202,9 @@ fn as_it_should_be(state: &State) -> Result<(), String> {
             return Err(format!("P2: the object is gone, and {} lives", client.client.id));
         }
         let held = state.secret.as_ref().is_some_and(|s| s.delivered.is_some());
-        return if held && !state.record_destroyed {
-            Err("the object is gone, and its Secret is there".into())
-        } else {
-            Ok(())
-        };
+        // What it holds is dead: the client was found, or the rule above had failed.
+        let excused = state.record_destroyed || state.delivery == Delivery::LateAndLeft;
+        return if held && !excused { Err("the object is gone, and its Secret is there".into()) } else { Ok(()) };
     };
     if is_deleting(object) {
         let ours = object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER);

@@ -82,6 +82,17 @@ pub struct Left {
 /// A backup of the cluster.
 pub type Backup = (Option<Printed<PersonalClient>>, Option<Printed<SecretSeen>>);
 
+/// How the Secret's credential was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// While nobody could take its attempt for old.
+    InTime,
+    /// By a maker that had stood still for so long that its object may have been let go meanwhile.
+    Late,
+    /// The same, and the maker has died, or slept away also the time to clean up: nobody looks for that Secret any more.
+    LateAndLeft,
+}
+
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
@@ -105,6 +116,8 @@ pub struct State {
     pub names: u8,
     /// Somebody took the Secret away, or put another there, and the operator has not delivered since.
     pub secret_disturbed: bool,
+    /// How the Secret's credential was delivered.
+    pub delivery: Delivery,
     /// Somebody destroyed the record (or restored an old one): what it named may become an orphan.
     pub record_destroyed: bool,
     /// The first promise that an effect broke.
@@ -148,6 +161,7 @@ impl State {
             left,
             names: 0,
             secret_disturbed: false,
+            delivery: Delivery::InTime,
             record_destroyed: false,
             broken: None,
         };
