@@ -3,17 +3,24 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
+    runtime::{events::EventType, reflector::ObjectRef},
 };
 use tokio::time::sleep;
 
-use crate::{api::ClusterClientIssuer, controller::Context, runtime::StartError};
+use crate::{
+    api::{ClusterClientIssuer, Reason},
+    controller::Context,
+    runtime::StartError,
+};
 
 /// Fields that it sets are the installation's; those that people or GitOps own stay theirs.
 const FIELD_MANAGER: &str = "c1-operator-default-issuer";
 /// Between tries: the CRD may be installed a moment later.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The same, when somebody has to change something. Events are forgotten after an hour.
+const PAUSE_WHEN_REFUSED: Duration = Duration::from_mins(10);
 
 /// Reads the manifest.
 ///
@@ -25,7 +32,8 @@ pub fn read(file: &Path) -> Result<ClusterClientIssuer, StartError> {
     serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))
 }
 
-/// Applies it, server-side and without force: what somebody else owns is left alone, and said.
+/// Applies it, server-side and without force: what somebody else owns is left alone, and said for as long as it differs. By
+/// force a release might take an issuer over that others keep narrower.
 pub async fn apply(ctx: Arc<Context>, issuer: ClusterClientIssuer) {
     let api: Api<ClusterClientIssuer> = Api::all(ctx.client.clone());
     let name = issuer.name_any();
@@ -34,12 +42,30 @@ pub async fn apply(ctx: Arc<Context>, issuer: ClusterClientIssuer) {
         match api.patch(&name, &params, &Patch::Apply(&issuer)).await {
             Ok(_) => return tracing::info!(issuer = name, "the default issuer is applied"),
             Err(kube::Error::Api(status)) if status.is_conflict() || matches!(status.code, 400 | 422) => {
-                return tracing::error!(issuer = name, why = status.message, "the default issuer is left as it is");
+                refused(&ctx, &name, &status.message).await;
+                sleep(PAUSE_WHEN_REFUSED).await;
             }
-            Err(error) => tracing::warn!(issuer = name, %error, "the default issuer cannot be applied yet"),
+            Err(error) => {
+                tracing::warn!(issuer = name, %error, "the default issuer cannot be applied yet");
+                sleep(PAUSE).await;
+            }
         }
-        sleep(PAUSE).await;
     }
+}
+
+/// An issuer that is not as the release says may allow more than the release says.
+async fn refused(ctx: &Context, name: &str, why: &str) {
+    tracing::error!(issuer = name, why, "the default issuer is left as it is");
+    // Its UID, which an event must name, is in the cache.
+    if !ctx.is_filled().await {
+        return;
+    }
+    let Some(issuer) = ctx.stores.cluster_issuers.get(&ObjectRef::new(name)) else { return };
+    let note = format!(
+        "the operator's defaultIssuer was not applied, so this issuer stays as it is, its policy too: {why}. Take the field away from its owner, or set it there"
+    );
+    let regarding = issuer.object_ref(&());
+    ctx.events.publish(regarding, EventType::Warning, Reason::InvalidConfiguration, "Apply", &note).await;
 }
 
 #[cfg(test)]

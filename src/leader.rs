@@ -88,6 +88,9 @@ pub struct Elector {
     leadership: Leadership,
     /// The Lease as it was read or written last, and when it was first seen like this.
     seen: Option<(Lease, Duration)>,
+    /// Labels and annotations that it had last: should it be deleted, it is made again with them, or Helm would not take it
+    /// for its own any more.
+    marks: ObjectMeta,
 }
 
 impl Elector {
@@ -95,7 +98,7 @@ impl Elector {
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
         let api = Api::namespaced(client, &settings.namespace);
-        Self { api, settings, leadership: Leadership::none(), seen: None }
+        Self { api, settings, leadership: Leadership::none(), seen: None, marks: ObjectMeta::default() }
     }
 
     /// What each effect asks.
@@ -187,6 +190,8 @@ impl Elector {
             Some((seen, since)) if seen.spec == lease.spec => *since,
             _ => since_boot(),
         };
+        let (labels, annotations) = (lease.metadata.labels.clone(), lease.metadata.annotations.clone());
+        self.marks = ObjectMeta { labels, annotations, ..ObjectMeta::default() };
         self.seen = Some((lease, since));
     }
 
@@ -195,19 +200,17 @@ impl Elector {
         // What others see of the write they see later, so the time that is ours is counted from before it.
         let began = since_boot();
         let seen = self.seen.as_ref().map(|(lease, _)| lease);
-        let wanted = ours(seen, &self.settings, Timestamp::now());
+        let mut wanted = ours(seen, &self.settings, Timestamp::now());
+        if seen.is_none() {
+            wanted.metadata = ObjectMeta { name: wanted.metadata.name, ..self.marks.clone() };
+        }
         match self.write(&wanted).await {
             Ok(written) => {
                 self.seen = Some((written, began));
                 self.leadership.lead_until(began + self.settings.renew_deadline);
                 Ok(true)
             }
-            // Not found: somebody deleted it, and whoever makes it anew first has it.
-            Err(kube::Error::Api(status))
-                if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
-            {
-                Ok(false)
-            }
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
             Err(error) => Err(error),
         }
     }

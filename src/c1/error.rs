@@ -106,6 +106,7 @@ impl ErrorKind {
     #[must_use]
     pub fn for_condition(&self) -> String {
         match self {
+            Self::Connect(why) if why.contains("certificate") => "its certificate is not trusted".into(),
             Self::Connect(_) => "no connection".into(),
             Self::Transport(_) | Self::Timeout(_) => "no answer".into(),
             Self::Login(kind) => format!("login: {}", kind.for_condition()),
@@ -172,6 +173,13 @@ mod tests {
         for passing in [408, 425, 502] {
             assert_eq!(status(passing).reason(), Reason::Unreachable, "{passing}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_named() {
+        let connect = |why: &str| ErrorKind::Login(Box::new(ErrorKind::Connect(why.into()))).for_condition();
+        assert_eq!(connect("invalid peer certificate: UnknownIssuer"), "login: its certificate is not trusted");
+        assert_eq!(connect("connection refused (os error 111)"), "login: no connection");
     }
 
     #[test]

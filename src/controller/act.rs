@@ -71,7 +71,7 @@ pub async fn add_finalizer(ctx: &Context, object: &PersonalClient) -> Result<(),
     let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
     finalizers.push(FINALIZER.into());
     reach(FaultPoint::Before(EffectKind::AddFinalizer));
-    let at = anchor(object);
+    let at = Anchor::of(object);
     let written =
         patch_metadata(ctx, object, "put the finalizer back on", &at, json!({"finalizers": finalizers})).await?;
     ctx.memory.wrote(&at.uid, written.metadata.resource_version.as_deref());
@@ -150,12 +150,6 @@ pub(super) fn credential(delivered: &Delivered, client_secret: SecretString) -> 
     }
 }
 
-/// UID and version of an object.
-#[must_use]
-pub fn anchor(object: &PersonalClient) -> Anchor {
-    Anchor { uid: object.uid().unwrap_or_default(), resource_version: object.resource_version().unwrap_or_default() }
-}
-
 /// The smallest merge patch (RFC 7396) that makes `after` of `before`.
 #[must_use]
 pub fn merge_patch(before: &Value, after: &Value) -> Value {
@@ -197,7 +191,7 @@ pub async fn record_failure(
         return Ok(None);
     }
     reach(FaultPoint::Before(EffectKind::UpdateStatus));
-    write_status(ctx, &object, &anchor(&object), &status).await?;
+    write_status(ctx, &object, &Anchor::of(&object), &status).await?;
     reach(FaultPoint::After(EffectKind::UpdateStatus));
     Ok(Some((object, status)))
 }

@@ -22,8 +22,8 @@ use crate::{
     clock::LONGEST_SLEEP,
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step, Victim, plan,
-        status,
+        Abandon, Anchor, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step,
+        Victim, plan, status,
     },
 };
 
@@ -172,7 +172,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
         Step::Abandon(step) => return fly(ctx, object, identity, Abandon::start(step.clone(), None)).await,
         Step::Remove(step) => {
-            let start = Remove::start(step.clone(), act::anchor(&object));
+            let start = Remove::start(step.clone(), Anchor::of(&object));
             return fly(ctx, object, identity, start).await;
         }
     }
@@ -241,6 +241,10 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             ctx.metrics.client_abandoned();
             Ok(Action::requeue(Duration::ZERO))
         }
+        Outcome::Withdrawn { id } => {
+            tracing::info!(object = name, client = id, "client deleted, because its object was, meanwhile");
+            Ok(Action::requeue(Duration::ZERO))
+        }
         Outcome::Removed { revoked, left_behind } => {
             tracing::info!(object = name, revoked, ?left_behind, "let go");
             if !left_behind.is_empty() {
@@ -270,7 +274,7 @@ fn namespace_of(object: &PersonalClient) -> k8s_openapi::api::core::v1::ObjectRe
 
 async fn update_status(ctx: &Context, object: &PersonalClient, wanted: &PersonalClientStatus) -> Result<(), Error> {
     reach(FaultPoint::Before(EffectKind::UpdateStatus));
-    act::write_status(ctx, object, &act::anchor(object), wanted).await?;
+    act::write_status(ctx, object, &Anchor::of(object), wanted).await?;
     reach(FaultPoint::After(EffectKind::UpdateStatus));
     tell_change(ctx, object, wanted).await;
     Ok(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    act::{anchor, credential, patch_metadata, write_secret, write_status},
+    act::{credential, patch_metadata, write_secret, write_status},
     context::Context,
     error::{Error, kubernetes},
     issuers::{Issuer, IssuerKey},
@@ -56,16 +56,14 @@ impl<'a> Pilot<'a> {
         let mut extended = false;
         let mut pause = SHORTEST_PAUSE;
         while let Some(wanted) = effect {
-            let answer = if !self.may_act() {
-                Answer::OutOfTime
-            } else if Instant::now() < deadline {
-                self.perform(wanted).await
-            } else {
-                if !extended {
-                    (extended, deadline) = (true, Instant::now() + CLEAN_UP);
-                }
-                Answer::OutOfTime
-            };
+            let over = Instant::now() >= deadline;
+            if over && !extended {
+                (extended, deadline) = (true, Instant::now() + CLEAN_UP);
+            }
+            // Whoever cleans up already need not be told to.
+            let cleans_up = matches!(flight, Flight::Abandon(_) | Flight::Withdraw(_)) && Instant::now() < deadline;
+            let answer =
+                if self.may_act() && (!over || cleans_up) { self.perform(wanted).await } else { Answer::OutOfTime };
             if matches!(answer, Answer::Unknown { .. }) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -151,7 +149,10 @@ impl<'a> Pilot<'a> {
         let ids = match session.role_ids(roles).await {
             Ok(Ok(ids)) => ids,
             Ok(Err(role)) => {
-                let message = format!("role {role} does not exist at {}", session.host());
+                let message = format!(
+                    "role {role} does not exist at {}: correct scopedRoles here or in the issuer's defaults",
+                    session.host()
+                );
                 return Answer::Refused { reason: Reason::RoleNotFound, message };
             }
             Err(error) => return refused(&error),
@@ -211,7 +212,7 @@ impl<'a> Pilot<'a> {
         match patch_metadata(self.ctx, &self.object, action, at, metadata).await {
             Ok(object) => {
                 self.ctx.memory.wrote(&at.uid, object.metadata.resource_version.as_deref());
-                Answer::Done(anchor(&object))
+                Answer::Done(Anchor::of(&object))
             }
             Err(error) => object_answer(&error),
         }
@@ -272,7 +273,7 @@ impl<'a> Pilot<'a> {
 
     async fn record(&self, at: &Anchor, status: &PersonalClientStatus) -> Answer {
         match write_status(self.ctx, &self.object, at, status).await {
-            Ok(object) => Answer::Done(anchor(&object)),
+            Ok(object) => Answer::Done(Anchor::of(&object)),
             Err(error) => object_answer(&error),
         }
     }

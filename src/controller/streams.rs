@@ -40,11 +40,21 @@ where
             ready(match result {
                 Ok(object) => Some(Ok(object)),
                 Err(error) => {
-                    tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted");
+                    tracing::warn!(kind = %K::kind(&()), why = why(&error), "watch interrupted; trying again");
                     None
                 }
             })
         })
+}
+
+/// Why a watch was interrupted: the API server's own words, where it gave any. A CRD that has just come is not served at once.
+fn why(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => format!("{}: {}", status.code, status.message),
+        other => other.to_string(),
+    }
 }
 
 /// Drops what nobody here reads.

@@ -9,10 +9,10 @@ use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
     guards::Guards,
     observed::SecretView,
-    record::{AbandonedAttempt, Record},
+    record::Record,
     step::AbandonStep,
 };
-use crate::api::{PersonalClient, Reason};
+use crate::api::Reason;
 
 /// A client being abandoned.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,23 +82,14 @@ impl Abandon {
                 if record.is_abandoned(&self.step.attempt) || !guards.burn {
                     return self.read_secret(guards);
                 }
-                let effect = Effect::Burn { at: anchor(&object), record: self.burn(&record, now) };
+                let effect =
+                    Effect::Burn { at: Anchor::of(&object), record: record.giving_up(&self.step.attempt, now) };
                 self.go(State::Burn, effect)
             }
             // Nobody can record it any more.
             Answer::Object(None) => self.read_secret(guards),
             _ => self.go(State::ReadObject, Effect::ReadObject),
         }
-    }
-
-    fn burn(&self, record: &Record, now: Timestamp) -> Record {
-        if record.open.as_ref().is_some_and(|o| o.attempt == self.step.attempt) {
-            return record.burnt(now);
-        }
-        // Somebody took the record away: what we know of the attempt is put back.
-        let mut record = record.clone();
-        record.abandoned.push(AbandonedAttempt { attempt: self.step.attempt.clone(), since: now });
-        record
     }
 
     fn burnt(self: Box<Self>, answer: &Answer, guards: &Guards) -> Next {
@@ -166,12 +157,5 @@ impl Abandon {
             None if deleted => Outcome::Abandoned { id: self.step.client_id },
             None => Outcome::LookAgain { unsent: false },
         })
-    }
-}
-
-fn anchor(object: &PersonalClient) -> Anchor {
-    Anchor {
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-        resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
     }
 }

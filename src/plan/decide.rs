@@ -107,7 +107,9 @@ impl<'a> Decision<'a> {
             Presence::Gone | Presence::MarkerLost => None,
             Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
             // Against a client that is known to be current, only one that is known to live.
-            Presence::Unproven if self.status.client.is_some() => self.prove(seen, delivered),
+            Presence::Unproven if self.status.client.is_some() && self.guards.prove_takeover => {
+                self.prove(seen, delivered)
+            }
             Presence::Live | Presence::Unproven => Some(self.take_over(seen, delivered)),
         }
     }

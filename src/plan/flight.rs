@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! issue    preflight → intend → create → deliver → record
+//!                                           │         ↓ conflict, lost answer: read object; it goes, or is gone:
+//! withdraw                                  │         burn → delete Secret → delete client
 //!                                           ↓ conflict, lost answer: read Secret, read object, deliver again or
 //! abandon  read object → burn → read Secret → fence → delete client
 //! remove   delete clients → delete Secret → remove finalizer
@@ -17,6 +19,7 @@ use super::{
     observed::SecretView,
     record::{Delivered, Record, SecretSeen},
     remove::Remove,
+    withdraw::Withdraw,
 };
 use crate::{
     api::{PersonalClient, PersonalClientStatus, Reason},
@@ -30,6 +33,17 @@ pub struct Anchor {
     pub uid: String,
     /// Its version.
     pub resource_version: String,
+}
+
+impl Anchor {
+    /// Of an object as it was read.
+    #[must_use]
+    pub fn of(object: &PersonalClient) -> Self {
+        Self {
+            uid: object.metadata.uid.clone().unwrap_or_default(),
+            resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Something to be done outside.
@@ -168,6 +182,11 @@ pub enum Outcome {
         /// Its id.
         id: String,
     },
+    /// The object goes, or is gone: what was delivered for it is deleted, Secret and client.
+    Withdrawn {
+        /// The client's id.
+        id: String,
+    },
     /// The object was let go.
     Removed {
         /// How many clients were revoked.
@@ -184,6 +203,8 @@ pub enum Flight {
     Issue(Box<Issue>),
     /// A client is being abandoned.
     Abandon(Box<Abandon>),
+    /// A delivery is being taken back.
+    Withdraw(Box<Withdraw>),
     /// An object is being let go.
     Remove(Box<Remove>),
     /// It is over.
@@ -204,6 +225,7 @@ pub fn next(flight: Flight, answer: Answer, now: Timestamp, guards: &Guards) -> 
     match flight {
         Flight::Issue(issue) => issue.next(answer, now, guards),
         Flight::Abandon(abandon) => abandon.next(answer, now, guards),
+        Flight::Withdraw(withdraw) => withdraw.next(answer, now),
         Flight::Remove(remove) => remove.next(answer),
         landed @ Flight::Landed(_) => (landed, None),
     }

@@ -24,6 +24,14 @@ pub struct Guards {
     pub say_lost_first: bool,
     /// A missing client counts as gone only as the user who owned it, and when it is not young.
     pub prove_gone: bool,
+    /// Against a client that status names as current, the Secret's word counts only when C1 shows the Secret's client.
+    pub prove_takeover: bool,
+    /// Before an attempt overwrites the Secret, status names all that the Secret holds or owes an end.
+    pub name_owed: bool,
+    /// A removal judges attempts by a list that was read for that very decision.
+    pub list_for_removal: bool,
+    /// A maker whose object goes, or is gone, deletes what it delivered.
+    pub clean_up: bool,
 }
 
 impl Guards {
@@ -39,5 +47,9 @@ impl Guards {
         check_marker: true,
         say_lost_first: true,
         prove_gone: true,
+        prove_takeover: true,
+        name_owed: true,
+        list_for_removal: true,
+        clean_up: true,
     };
 }

@@ -11,6 +11,7 @@ use super::{
     status,
     step::{AbandonStep, IssueStep, Need},
     wanted::asked,
+    withdraw::Withdraw,
 };
 use crate::{
     api::{DeletionPolicy, IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
@@ -64,13 +65,6 @@ enum State {
         secret: Anchor,
         client: Box<IssuedClient>,
     },
-    /// The object is gone, or going: the maker answers for its client.
-    DeleteSecret {
-        client: Box<IssuedClient>,
-    },
-    DeleteClient {
-        id: String,
-    },
 }
 
 impl Issue {
@@ -95,51 +89,15 @@ impl Issue {
             State::Deliver { at, client } => self.delivered(at, client, answer, now, guards),
             State::ReadBack { at, client } => self.read_back(at, client, answer, now),
             State::ReadObject { at, client, secret } => self.still_ours(at, client, secret, answer, now),
-            State::Record { secret, client } => self.recorded(secret, client, &answer, now),
-            State::Confirm { secret, client } => self.confirmed(secret, client, &answer),
-            State::DeleteSecret { client } => self.secret_deleted(client, &answer),
-            State::DeleteClient { id } => self.client_deleted(id, answer),
-        }
-    }
-
-    /// The object is gone, or going: its Secret must be, too, before its client is. A conflict is somebody who has taken it over.
-    fn secret_deleted(self: Box<Self>, client: Box<IssuedClient>, answer: &Answer) -> Next {
-        match answer {
-            Answer::Done(_) | Answer::Gone => {
-                let id = client.id;
-                self.go(State::DeleteClient { id: id.clone() }, Effect::DeleteClient { id })
-            }
-            _ => landed(Outcome::Delivered),
-        }
-    }
-
-    fn client_deleted(self: Box<Self>, id: String, answer: Answer) -> Next {
-        match answer {
-            Answer::Done(_) | Answer::Gone => landed(Outcome::Abandoned { id }),
-            Answer::Unknown { .. } => {
-                let effect = Effect::DeleteClient { id: id.clone() };
-                self.go(State::DeleteClient { id }, effect)
-            }
-            Answer::Refused { reason, message } => landed(Outcome::Failed { reason, message, unsent: false }),
-            _ => landed(Outcome::Failed {
-                reason: Reason::Unreachable,
-                message: format!("its object is gone, and client {id} could not be revoked: revoke it by hand"),
-                unsent: false,
-            }),
-        }
-    }
-
-    fn anchor(&self) -> Anchor {
-        Anchor {
-            uid: self.object.metadata.uid.clone().unwrap_or_default(),
-            resource_version: self.object.metadata.resource_version.clone().unwrap_or_default(),
+            State::Record { secret, client } => self.recorded(secret, client, &answer, now, guards),
+            State::Confirm { secret, client } => self.confirmed(secret, client, &answer, now),
         }
     }
 
     fn preflighted(self: Box<Self>, answer: Answer) -> Next {
         match answer {
             Answer::Ids(roles) => {
-                let effect = Effect::Intend { at: self.anchor(), record: self.step.record.clone() };
+                let effect = Effect::Intend { at: Anchor::of(&self.object), record: self.step.record.clone() };
                 self.go(State::Intend { roles }, effect)
             }
             Answer::Refused { reason, message } | Answer::Unknown { reason, message } => {
@@ -301,31 +259,40 @@ impl Issue {
         status::ready(&status, &self.step.secret_name, generation, now)
     }
 
-    fn recorded(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer, now: Timestamp) -> Next {
+    fn recorded(
+        self: Box<Self>,
+        secret: Anchor,
+        client: Box<IssuedClient>,
+        answer: &Answer,
+        now: Timestamp,
+        guards: &Guards,
+    ) -> Next {
         match answer {
             Answer::Done(_) => {
                 let status = Box::new(self.recorded_status(&client, &secret, now));
                 landed(Outcome::Issued { id: client.id, status })
             }
             // Force nothing: the next look finds the Secret and records. But if the object goes, or is gone, nobody will.
+            _ if guards.clean_up => self.go(State::Confirm { secret, client }, Effect::ReadObject),
+            _ => landed(Outcome::Delivered),
+        }
+    }
+
+    fn confirmed(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer, now: Timestamp) -> Next {
+        match answer {
+            Answer::Object(object) if !self.keeps(object.as_deref()) => {
+                let made = (self.step.attempt.clone(), client.id);
+                Withdraw::start(made, (self.step.secret_name.clone(), secret), object.as_deref(), now)
+            }
+            Answer::Object(_) | Answer::OutOfTime => landed(Outcome::Delivered),
             _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
         }
     }
 
-    fn confirmed(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer) -> Next {
-        // Whoever lets it go may have looked before this late delivery, and have seen no Secret.
-        let going = |object: &PersonalClient| {
-            object.metadata.deletion_timestamp.is_some()
-                && object.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Delete
-        };
-        match answer {
-            Answer::Object(object) if object.as_ref().is_none_or(|o| going(o)) => {
-                let effect = Effect::DeleteSecret { name: self.step.secret_name.clone(), at: secret };
-                self.go(State::DeleteSecret { client }, effect)
-            }
-            Answer::Object(Some(_)) | Answer::OutOfTime => landed(Outcome::Delivered),
-            _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
-        }
+    /// Whether what was delivered is to stay: the object does, or said so before it went.
+    fn keeps(&self, object: Option<&PersonalClient>) -> bool {
+        let stays = object.is_some_and(|o| o.metadata.deletion_timestamp.is_none());
+        stays || object.unwrap_or(&self.object).spec.deletion_policy == Some(DeletionPolicy::Retain)
     }
 
     fn somebody_elses(&self, client: &IssuedClient) -> Next {

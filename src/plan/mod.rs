@@ -2,7 +2,7 @@
 //! does to a `PersonalClient`:
 //!
 //! * [`plan`] looks at all that is known of one object and says the one thing to do next (the table of `docs/protocol.md`, in its order);
-//! * [`next`] runs a transaction (issue, abandon, removal) step by step (`docs/protocol.md`).
+//! * [`next`] runs a transaction (issue, abandon, withdraw, removal) step by step (`docs/protocol.md`).
 //!
 //! The shell ([`crate::controller`]) gathers, performs, and feeds answers back.
 
@@ -23,6 +23,7 @@ mod scenarios;
 pub mod status;
 mod step;
 mod wanted;
+mod withdraw;
 
 use std::fmt::Write;
 
@@ -40,6 +41,7 @@ pub use remove::Remove;
 use sha2::{Digest, Sha256};
 pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, Step, Victim};
 pub use wanted::{Wanted, asked, template_digest};
+pub use withdraw::Withdraw;
 
 /// What to do next with one object, and when to look again.
 #[must_use]

@@ -168,6 +168,9 @@ impl Decision<'_> {
     /// first; and somebody may have read it, so it gets an overlap like any that is replaced.
     pub(super) fn owed(&self) -> Option<Step> {
         let Holding::Ours(_, delivered) = self.holding() else { return None };
+        if !self.guards.name_owed {
+            return None;
+        }
         let unnamed = |id: &str| {
             self.status.client.as_ref().is_none_or(|c| c.id != id) && self.status.retiring.iter().all(|r| r.id != id)
         };

@@ -85,6 +85,17 @@ impl Record {
         record.abandoned.drain(..surplus);
         record
     }
+
+    /// The record after this attempt was given up, also when somebody took it away meanwhile.
+    #[must_use]
+    pub fn giving_up(&self, attempt: &str, now: Timestamp) -> Self {
+        if self.open.as_ref().is_some_and(|o| o.attempt == attempt) {
+            return self.burnt(now);
+        }
+        let mut record = self.clone();
+        record.abandoned.push(AbandonedAttempt { attempt: attempt.to_owned(), since: now });
+        record
+    }
 }
 
 /// What the Secret says of itself, in one annotation: whose it is and which client it holds. With it a crash after the

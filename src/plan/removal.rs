@@ -157,7 +157,7 @@ impl Decision<'_> {
             _ => {}
         }
         // What was abandoned may have come to life late. Not by the deletion's time: it is another clock's, cut to seconds.
-        (attempts && !self.o.listed).then(|| self.step(Step::Look(Look::List)))
+        (attempts && !self.o.listed && self.guards.list_for_removal).then(|| self.step(Step::Look(Look::List)))
     }
 
     fn blocked_by_issuer(&self) -> Plan {

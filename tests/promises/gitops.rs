@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use c1_operator::api::{DELIVERED_ANNOTATION, FINALIZER, MANAGED_LABEL, RECORD_ANNOTATION};
+use c1_operator::api::{DELIVERED_ANNOTATION, FINALIZER, MANAGED_LABEL, RECORD_ANNOTATION, Reason};
 use kube::{
     ResourceExt as _,
     api::{Patch, PatchParams},
@@ -213,4 +213,31 @@ async fn secrets_of(namespace: &Namespace, objects: &[Value]) -> BTreeMap<String
     }
     assert!(versions.len() >= 2);
     versions
+}
+
+/// Helm changes the default issuer, somebody has changed the same field by hand: theirs stays, and that is said where people
+/// look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_issuer_that_somebody_else_keeps_otherwise_is_left_and_that_is_said() {
+    let mut world = World::start("gitops-default", Options { start_operator: false, ..Options::default() }).await;
+    let before = world.issuers().get("default").await.unwrap();
+    let mut manifest = serde_json::to_value(&before).unwrap();
+    manifest["metadata"] = json!({"name": "default"});
+    manifest.as_object_mut().unwrap().remove("status");
+    manifest["spec"]["policy"]["namespaceSelector"] = json!({"matchLabels": {"c1": "allowed"}});
+    let file = world.dir.join("default-issuer.yaml");
+    fs::write(&file, serde_saphyr::to_string(&manifest).unwrap()).unwrap();
+    // The other owns the whole selector, not only that it is there.
+    world
+        .patch_issuer("default", json!({"spec": {"policy": {"namespaceSelector": {"matchLabels": {"c1": "all"}}}}}))
+        .await;
+
+    world.operator.set_flag("--default-issuer", file.to_str().unwrap());
+    world.restart_operator(None).await;
+    let note = world.cluster_event("default", Reason::InvalidConfiguration).await;
+    assert!(note.contains("its policy too") && note.contains("namespaceSelector"), "{note}");
+    let after = world.issuers().get("default").await.unwrap();
+    let labels = after.spec.policy.namespace_selector.match_labels.unwrap();
+    assert_eq!(labels.get("c1").map(String::as_str), Some("all"));
+    world.finish().await;
 }

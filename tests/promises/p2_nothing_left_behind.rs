@@ -105,6 +105,29 @@ async fn deleting_an_object_with_an_unresolved_attempt_ends_its_client() {
     world.finish().await;
 }
 
+/// Somebody changes his mind while C1 makes the client: the maker takes back what it delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_deleted_while_its_client_is_made_goes_at_once() {
+    // With deadlines as long as in production: nobody may wait for them.
+    let operator_values = json!({"timeouts": {"create": "60s", "delivery": "60s", "attemptGrace": "60s"}});
+    let world = World::start("p2-deleted-meanwhile", Options { operator_values, ..Options::default() }).await;
+    let namespace = world.namespace("ns").await;
+    world.c1.faults(json!([{"operation": "create", "fault": {"kind": "latency", "seconds": 1.5}}])).await;
+    namespace.create("client", json!({})).await;
+    eventually("an attempt is intended", Duration::from_secs(20), async || {
+        let object = namespace.get("client").await.ok_or("no object")?;
+        if object.metadata.finalizers.is_some() { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    namespace.delete("client").await;
+    // Well within the deadline of the helper, which is shorter than those above.
+    namespace.gone("client").await;
+    assert!(namespace.secret("client").await.is_none(), "its Secret goes with it");
+    no_client_lives(&world).await;
+    assert_eq!(world.operator.metric("c1_operator_clients_abandoned_total", &[]).await, Some(0.0));
+    world.finish().await;
+}
+
 /// The operator dies with a client that nobody knows, and the object is deleted before it is back: the finalizer, written
 /// before the create was sent, has it wait.
 #[tokio::test(flavor = "multi_thread")]

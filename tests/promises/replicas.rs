@@ -112,7 +112,7 @@ async fn a_replica_that_wakes_up_late_ends_without_harm() {
 /// Somebody cleans up too much: the leader makes its Lease again, and goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_is_deleted_is_made_again_by_the_leader() {
-    let mut world = World::start("replicas-lease", elected()).await;
+    let world = World::start("replicas-lease", elected()).await;
     let (namespace, other) = led(&world).await;
     let leases: Api<Lease> = Api::namespaced(world.kube.clone(), OPERATOR_NAMESPACE);
     let uid = async || leases.get_opt(LEASE).await.unwrap().and_then(|lease| lease.metadata.uid);

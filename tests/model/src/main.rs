@@ -5,79 +5,191 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program whose output is its result")]
 
+mod act;
+mod checks;
+mod look;
 mod model;
 mod print;
 mod promises;
 mod replica;
 mod rest;
+mod rules;
 mod situations;
 mod world;
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
-use c1_operator::plan::Guards;
-use clap::Parser;
-use model::{Bounds, Protocol};
+use checks::{Check, LARGE, SMALL, WITHOUT, Without};
+use clap::{Parser, Subcommand};
+use model::{Bounds, EVENTS, Protocol};
 use rest::Known;
-use stateright::{Checker, HasDiscoveries, Model};
+use rules::Rules;
+use situations::Situation;
+use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model};
 use world::Left;
 
 /// Checks the protocol.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Faults and interventions on a path.
-    #[arg(long, default_value_t = 2)]
-    events: u8,
-    /// Times that time passes on a path.
-    #[arg(long, default_value_t = 2)]
-    ticks: u8,
-    /// Backups taken on a path.
-    #[arg(long, default_value_t = 0)]
-    backups: u8,
-    /// Replicas.
-    #[arg(long, default_value_t = 2)]
-    replicas: usize,
-    /// Only faults, no interventions.
-    #[arg(long)]
-    faults_only: bool,
+    #[command(subcommand)]
+    what: What,
+    /// Where the counterexamples are written that appear without a rule.
+    #[arg(long, global = true)]
+    traces: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Everything: minutes, and a few gigabytes.
+    All,
+    /// What `make test` checks.
+    Small,
+    /// Only what is shown without each rule, or without one.
+    Without {
+        /// Which.
+        rule: Option<String>,
+    },
+    /// One world.
+    One {
+        /// Faults and interventions on a path.
+        #[arg(long, default_value_t = 1)]
+        events: u8,
+        /// Times that time passes on a path.
+        #[arg(long, default_value_t = 2)]
+        ticks: u8,
+        /// Backups taken on a path.
+        #[arg(long, default_value_t = 0)]
+        backups: u8,
+        /// Replicas.
+        #[arg(long, default_value_t = 1)]
+        replicas: usize,
+        /// Only faults, no interventions.
+        #[arg(long)]
+        faults_only: bool,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Summary {
+    states: usize,
+    violated: bool,
+    caught: usize,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let left = Left { events: args.events, ticks: args.ticks, backups: args.backups };
-    let bounds = Bounds { replicas: args.replicas, left, faults: true, interventions: !args.faults_only };
-    let begun = Instant::now();
-    let checker = Protocol { bounds, guards: Guards::ALL, known: Known::default() }
-        .checker()
-        .threads(2)
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_dfs()
-        .join();
-    println!(
-        "states {}, unique {}, depth {}, {:?}",
-        checker.state_count(),
-        checker.unique_state_count(),
-        checker.max_depth(),
-        begun.elapsed()
-    );
-    let mut failed = false;
-    for (name, path) in checker.discoveries() {
-        failed = true;
-        println!("--- {name}");
-        let steps: Vec<_> = path.into_vec();
-        for (state, action) in &steps {
-            if let Some(action) = action {
-                println!("  {}", state.tell(*action));
-            }
+    let (checks, without): (Vec<Check>, &[Without]) = match &args.what {
+        What::All => ([SMALL, LARGE].concat(), WITHOUT),
+        What::Small => (SMALL.to_vec(), WITHOUT),
+        What::Without { rule } => return only_without(rule.as_deref(), args.traces.as_deref()),
+        What::One { events, ticks, backups, replicas, faults_only } => {
+            let left = Left { events: *events, ticks: *ticks, backups: *backups };
+            let interventions = if *faults_only { &[] } else { EVENTS };
+            let bounds = Bounds { replicas: *replicas, left, faults: true, interventions };
+            (vec![Check { name: "one world", bounds }], &[])
         }
-        if let Some((state, _)) = steps.last() {
-            println!("  -- with no further faults:");
-            for line in rest::tell(state, &Guards::ALL) {
-                println!("  {line}");
-            }
-            println!("  => {:?}", state.broken);
+    };
+    let mut summary = Summary::default();
+    for check in &checks {
+        let (states, violation) = exhaust(check);
+        summary.states += states;
+        summary.violated |= violation;
+    }
+    let missing = situations::missing();
+    for without in without {
+        summary.caught += usize::from(shows(without, args.traces.as_deref()));
+    }
+    for situation in &missing {
+        println!("never met: {situation}");
+    }
+    println!(
+        "states {}, exhaustive {}, situations {}/{}, guards {}/{} caught",
+        summary.states,
+        if summary.violated { "no" } else { "yes" },
+        Situation::ALL.len() - missing.len(),
+        Situation::ALL.len(),
+        summary.caught,
+        without.len(),
+    );
+    let complete = without.is_empty() || missing.is_empty();
+    if !summary.violated && complete && summary.caught == without.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn only_without(rule: Option<&str>, traces: Option<&Path>) -> ExitCode {
+    let mut all = true;
+    for without in WITHOUT.iter().filter(|w| rule.is_none_or(|rule| rule == w.rule)) {
+        all &= shows(without, traces);
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn checker(bounds: Bounds, rules: Rules) -> CheckerBuilder<Protocol> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let protocol = Protocol { bounds, rules, known: Known::default() };
+    protocol.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures)
+}
+
+/// Tries everything within bounds, with all rules: how many states there are, and whether a promise is broken in one.
+fn exhaust(check: &Check) -> (usize, bool) {
+    let begun = Instant::now();
+    // Depth first, which keeps few states in memory.
+    let checker = checker(check.bounds, Rules::ALL).spawn_dfs().join();
+    let violation = first_violation(&checker, &Rules::ALL);
+    println!(
+        "{}: {} states, {} transitions, at most {} deep, {:.1} s",
+        check.name,
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        begun.elapsed().as_secs_f64(),
+    );
+    if let Some(story) = &violation {
+        println!("{story}");
+    }
+    (checker.unique_state_count(), violation.is_some())
+}
+
+/// Whether a promise is broken when the rule is left out; the counterexample is a shortest one.
+fn shows(without: &Without, traces: Option<&Path>) -> bool {
+    let begun = Instant::now();
+    let mut rules = Rules::ALL;
+    (without.off)(&mut rules);
+    let checker = checker(without.bounds, rules).spawn_bfs().join();
+    let story = first_violation(&checker, &rules);
+    let (states, seconds) = (checker.unique_state_count(), begun.elapsed().as_secs_f64());
+    match (&story, traces) {
+        (None, _) => println!("without {}: NOTHING breaks in {states} states, {seconds:.1} s", without.rule),
+        (Some(_), None) => println!("without {}: caught after {states} states, {seconds:.1} s", without.rule),
+        (Some(story), Some(traces)) => {
+            let file = traces.join(format!("{}.txt", without.rule));
+            fs::create_dir_all(traces).and_then(|()| fs::write(&file, story)).expect("the traces can be written");
+            println!("without {}: caught, {}", without.rule, file.display());
         }
     }
-    println!("missing: {:?}", situations::missing());
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    story.is_some()
+}
+
+/// A broken promise, told as the story that leads to it.
+fn first_violation(checker: &impl Checker<Protocol>, rules: &Rules) -> Option<String> {
+    let (name, path) = checker.discoveries().into_iter().next()?;
+    let steps = path.into_vec();
+    let mut lines = vec![format!("broken: {name}")];
+    lines.extend(steps.iter().filter_map(|(state, action)| action.map(|action| state.tell(action))));
+    let (last, _) = steps.last()?;
+    if let Some(broken) = last.broken {
+        lines.push(format!("=> {broken}"));
+    } else {
+        let rest = rest::tell(last, rules);
+        if !rest.is_empty() {
+            lines.push("-- and with no further faults:".into());
+            lines.extend(rest);
+        }
+    }
+    Some(lines.join("\n  "))
 }

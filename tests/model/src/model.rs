@@ -5,7 +5,7 @@ use std::fmt;
 use c1_operator::{
     api::RECORD_ANNOTATION,
     c1::Client,
-    plan::{Content, Effect, Guards, Record, SecretSeen},
+    plan::{Content, Effect, Record, SecretSeen},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use stateright::{Model, Property};
@@ -15,6 +15,7 @@ use crate::{
     promises,
     replica::{Mishap, Replica, Work},
     rest::{self, Known},
+    rules::Rules,
     situations::{Situation, reached},
     world::{AtC1, LONG, Left, SHORT, State, TIMING, is_deleting, owner, time},
 };
@@ -26,10 +27,10 @@ pub struct Bounds {
     pub replicas: usize,
     /// What the environment may do, in sum.
     pub left: Left,
-    /// Faults of processes and networks.
+    /// Processes die, networks and lists fail.
     pub faults: bool,
-    /// What people and programs do to the object, the Secret and the client.
-    pub interventions: bool,
+    /// What people and programs may do to the object, the Secret and the client.
+    pub interventions: &'static [Event],
 }
 
 /// The model.
@@ -38,7 +39,7 @@ pub struct Protocol {
     /// How far it goes.
     pub bounds: Bounds,
     /// The rules that are kept.
-    pub guards: Guards,
+    pub rules: Rules,
     /// What is known of runs to rest.
     pub known: Known,
 }
@@ -99,7 +100,8 @@ pub enum Event {
     Restore,
 }
 
-const EVENTS: [Event; 13] = [
+/// All of them.
+pub const EVENTS: &[Event] = &[
     Event::EditSpec,
     Event::Delete,
     Event::Recreate,
@@ -134,14 +136,13 @@ impl Model for Protocol {
         if state.left.ticks > 0 {
             actions.extend([SHORT, LONG].map(Action::Tick));
         }
-        if self.bounds.interventions {
-            actions.extend(EVENTS.into_iter().filter(|e| state.is_possible(*e)).map(Action::Event));
-        }
+        let interventions = self.bounds.interventions.iter().copied();
+        actions.extend(interventions.filter(|e| state.is_possible(*e)).map(Action::Event));
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
-        state.take(action, &self.guards);
+        state.take(action, &self.rules);
         if state.replicas.len() > 1 {
             // Replicas have no names: which of them did what makes no other state.
             state.replicas.sort_by_cached_key(fingerprint);
@@ -156,7 +157,7 @@ impl Model for Protocol {
             Property::always("P2 every client is answered for", |_, state: &State| promises::answered_for(state)),
             Property::always("P3 at most one attempt is unresolved", |_, state: &State| promises::bounded(state)),
             Property::always("it comes to rest, as it should", |model: &Self, state: &State| {
-                rest::comes_to_rest(state, &model.guards, &model.known).is_ok()
+                rest::comes_to_rest(state, &model.rules, &model.known).is_ok()
             }),
         ]
     }
@@ -172,7 +173,7 @@ impl Protocol {
                     actions.push(Action::List(r, true));
                 }
                 actions.extend([Action::Look(r), Action::Decide(r)]);
-                if state.may_decide_blindly(r, &self.guards) {
+                if state.may_decide_blindly(r, &self.rules) {
                     actions.push(Action::DecideBlindly(r));
                 }
             }
@@ -210,21 +211,21 @@ impl Replica {
 
 impl State {
     /// Does it.
-    pub fn take(&mut self, action: Action, guards: &Guards) {
+    pub fn take(&mut self, action: Action, rules: &Rules) {
         match action {
             Action::List(r, lags) => {
                 self.list(r, lags);
                 self.spend(lags);
             }
             Action::Look(r) => self.read_object(r),
-            Action::Decide(r) => self.decide(r, guards),
-            Action::DecideBlindly(r) => self.decide_blindly(r, guards),
+            Action::Decide(r) => self.decide(r, rules),
+            Action::DecideBlindly(r) => self.decide_blindly(r, rules),
             Action::Act(r, mishap) => {
                 self.note_late_delivery(r, mishap);
-                self.act(r, mishap, guards);
+                self.act(r, mishap, rules);
                 self.spend(mishap != Mishap::None);
             }
-            Action::OutOfTime(r) => self.out_of_time(r, guards),
+            Action::OutOfTime(r) => self.out_of_time(r, rules),
             Action::Crash(r) => {
                 self.crash(r);
                 self.spend(true);

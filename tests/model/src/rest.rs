@@ -8,7 +8,7 @@ use std::{
 
 use c1_operator::{
     api::FINALIZER,
-    plan::{Guards, asked, status},
+    plan::{asked, status},
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     print::fingerprint,
     promises,
     replica::{Mishap, Work},
+    rules::Rules,
     world::{AtC1, Delivery, LONG, Left, SHORT, State, is_deleting},
 };
 
@@ -49,7 +50,7 @@ impl Known {
 /// One run, and who listens to it.
 struct Run<'a> {
     state: State,
-    guards: &'a Guards,
+    rules: &'a Rules,
     /// The replica with the higher number goes first.
     backwards: bool,
     known: &'a Known,
@@ -61,21 +62,20 @@ struct Run<'a> {
 ///
 /// # Errors
 /// What is wrong at the end, or that there is none.
-pub fn comes_to_rest(state: &State, guards: &Guards, known: &Known) -> Result<(), String> {
-    runs(state, guards, known, &mut |_| {})
+pub fn comes_to_rest(state: &State, rules: &Rules, known: &Known) -> Result<(), String> {
+    runs(state, rules, known, &mut |_| {})
 }
 
-/// The run that does not end well, told step by step.
-pub fn tell(state: &State, guards: &Guards) -> Vec<String> {
+/// The run that does not end well, told step by step; nothing if all do.
+pub fn tell(state: &State, rules: &Rules) -> Vec<String> {
     let mut told = vec![];
-    let result = runs(state, guards, &Known::default(), &mut |line| {
+    let result = runs(state, rules, &Known::default(), &mut |line| {
         if line.is_empty() { told.clear() } else { told.push(line) }
     });
-    told.extend(result.err());
-    told
+    result.map_or_else(|wrong| [told, vec![format!("=> {wrong}")]].concat(), |()| vec![])
 }
 
-fn runs(state: &State, guards: &Guards, known: &Known, tell: &mut dyn FnMut(String)) -> Result<(), String> {
+fn runs(state: &State, rules: &Rules, known: &Known, tell: &mut dyn FnMut(String)) -> Result<(), String> {
     if state.broken.is_some() {
         return Ok(());
     }
@@ -90,7 +90,7 @@ fn runs(state: &State, guards: &Guards, known: &Known, tell: &mut dyn FnMut(Stri
     for &backwards in orders {
         let mut start = |state: State| {
             tell(String::new());
-            Run { state, guards, backwards, known, passed: vec![], tell: &mut *tell }.go()
+            Run { state, rules, backwards, known, passed: vec![], tell: &mut *tell }.go()
         };
         if !state.late.is_empty() {
             let mut landed = state.clone();
@@ -107,14 +107,14 @@ fn runs(state: &State, guards: &Guards, known: &Known, tell: &mut dyn FnMut(Stri
 impl Run<'_> {
     /// Effects first, then looks, then time. Late creates take effect when it has come to rest; then it must come to rest again.
     fn go(mut self) -> Result<(), String> {
-        self.to_rest()?;
+        self.run_to_rest()?;
         for key in self.passed {
             self.known.with(key, |known| known.insert(key));
         }
         Ok(())
     }
 
-    fn to_rest(&mut self) -> Result<(), String> {
+    fn run_to_rest(&mut self) -> Result<(), String> {
         let mut quiet = 0;
         for _ in 0..MOST_STEPS {
             if quiet == 0 && self.is_known() {
@@ -188,7 +188,7 @@ impl Run<'_> {
 
     fn step(&mut self, action: Action) {
         (self.tell)(self.state.tell(action));
-        self.state.take(action, self.guards);
+        self.state.take(action, self.rules);
     }
 }
 

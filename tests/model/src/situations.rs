@@ -36,6 +36,7 @@ situations! {
     OverlapEnds: "a replaced client's overlap ends",
     Adoption: "a Secret without a living owner is taken over",
     CloneClient: "a client with the marker, made by a clone, lives beside the object's own",
+    Withdrawn: "a maker takes back what it delivered for an object that goes",
     Removed: "an object is let go",
     Torn: "finalizer and record are torn off while an attempt is open",
     RestoredUsed: "after a restore, the open attempt's client was used",

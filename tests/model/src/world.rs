@@ -134,14 +134,6 @@ pub fn time(seconds: u32) -> Timestamp {
     Timestamp::from_second(1_000_000 + i64::from(seconds)).expect("small")
 }
 
-/// UID and version of an object.
-pub fn anchor(object: &PersonalClient) -> Anchor {
-    Anchor {
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-        resource_version: object.metadata.resource_version.clone().unwrap_or_default(),
-    }
-}
-
 /// Whether somebody wants the object gone.
 pub fn is_deleting(object: &PersonalClient) -> bool {
     object.metadata.deletion_timestamp.is_some()
@@ -216,13 +208,13 @@ impl State {
     /// A write of the object, conditional on what was seen of it.
     pub fn write_object(&mut self, at: &Anchor, change: impl FnOnce(&mut PersonalClient)) -> Answer {
         let Some(object) = &self.object else { return Answer::Gone };
-        if anchor(object) != *at {
+        if Anchor::of(object) != *at {
             return Answer::Conflict;
         }
         let mut object = PersonalClient::clone(object);
         change(&mut object);
         self.put_object(object);
-        Answer::Done(self.object.as_ref().map_or_else(|| at.clone(), |o| anchor(o)))
+        Answer::Done(self.object.as_ref().map_or_else(|| at.clone(), |o| Anchor::of(o)))
     }
 
     /// A write of the status.

@@ -59,11 +59,11 @@ impl Operator {
         self.env.get(name).map(String::as_str)
     }
 
-    /// Gives the flag of this name, which it has already, another value from its next start on.
+    /// Gives the flag of this name this value from its next start on.
     pub fn set_flag(&mut self, name: &str, value: &str) {
         let prefix = format!("{name}=");
-        let flag = self.args.iter_mut().find(|arg| arg.starts_with(&prefix)).expect("the flag is there");
-        *flag = prefix + value;
+        self.args.retain(|arg| !arg.starts_with(&prefix));
+        self.args.push(prefix + value);
     }
 
     /// Another process like this one, not started yet, that listens elsewhere.

@@ -1,0 +1,100 @@
+//! Withdraw: a maker whose object goes, or is gone, takes back what it has delivered. Whoever lets the object go may have
+//! looked before, and have seen no Secret.
+//!
+//! Burn the attempt on the object, so that its removal need not wait for a maker, and judges anew; then the Secret; then the
+//! client.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
+    record::Record,
+};
+use crate::api::{PersonalClient, Reason};
+
+/// A delivery being taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdraw {
+    attempt: String,
+    client_id: String,
+    secret_name: String,
+    secret: Anchor,
+    /// There is no object any more that would remember the client.
+    gone: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    ReadObject,
+    Burn,
+    DeleteSecret,
+    DeleteClient,
+}
+
+impl Withdraw {
+    /// The transaction, and its first effect; `object`: as it was just read.
+    #[must_use]
+    pub fn start(
+        (attempt, client_id): (String, String),
+        (secret_name, secret): (String, Anchor),
+        object: Option<&PersonalClient>,
+        now: Timestamp,
+    ) -> Next {
+        let state = State::ReadObject;
+        Box::new(Self { attempt, client_id, secret_name, secret, gone: false, state }).object_read(object, now)
+    }
+
+    fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
+        self.state = state;
+        (Flight::Withdraw(self), Some(effect))
+    }
+
+    pub(super) fn next(self: Box<Self>, answer: Answer, now: Timestamp) -> Next {
+        match (self.state, answer) {
+            (State::ReadObject, Answer::Object(object)) => self.object_read(object.as_deref(), now),
+            (State::ReadObject | State::Burn, Answer::Conflict | Answer::Gone | Answer::Unknown { .. }) => {
+                self.go(State::ReadObject, Effect::ReadObject)
+            }
+            (State::Burn, Answer::Done(_)) | (State::DeleteSecret, Answer::Unknown { .. }) => self.delete_secret(),
+            (State::DeleteSecret, Answer::Done(_) | Answer::Gone) | (State::DeleteClient, Answer::Unknown { .. }) => {
+                self.delete_client()
+            }
+            (State::DeleteClient, Answer::Done(_) | Answer::Gone) => landed(Outcome::Withdrawn { id: self.client_id }),
+            (State::DeleteClient, _) if self.gone => landed(Outcome::Failed {
+                reason: Reason::Unreachable,
+                message: format!(
+                    "its object is gone, and client {} could not be revoked: revoke it by hand",
+                    self.client_id
+                ),
+                unsent: false,
+            }),
+            // The removal finds what is left: by the record, or by what the Secret says. A conflict is somebody who has
+            // taken the Secret over.
+            _ => landed(Outcome::LookAgain { unsent: false }),
+        }
+    }
+
+    fn object_read(mut self: Box<Self>, object: Option<&PersonalClient>, now: Timestamp) -> Next {
+        let Some(object) = object else {
+            self.gone = true;
+            return self.delete_secret();
+        };
+        let record = Record::of(object);
+        if record.is_abandoned(&self.attempt) {
+            return self.delete_secret();
+        }
+        let effect = Effect::Burn { at: Anchor::of(object), record: record.giving_up(&self.attempt, now) };
+        self.go(State::Burn, effect)
+    }
+
+    fn delete_secret(self: Box<Self>) -> Next {
+        let effect = Effect::DeleteSecret { name: self.secret_name.clone(), at: self.secret.clone() };
+        self.go(State::DeleteSecret, effect)
+    }
+
+    fn delete_client(self: Box<Self>) -> Next {
+        let effect = Effect::DeleteClient { id: self.client_id.clone() };
+        self.go(State::DeleteClient, effect)
+    }
+}

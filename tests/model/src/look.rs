@@ -1,0 +1,227 @@
+//! Looking: a replica reads the servers, lets the shipped `plan` decide, and begins what is to be done.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use c1_operator::{
+    api::{IssuerDefaults, PersonalClient},
+    c1::Client,
+    plan::{
+        Abandon, Anchor, ClientRead, Identity, InventoryView, Issue, IssuerView, Look, Marker, Next, Observed, Record,
+        Remove, SecretView, Step, plan,
+    },
+};
+
+use crate::{
+    print::Printed,
+    replica::{List, Looking, Mishap, Work, struck},
+    rules::Rules,
+    situations::{Situation, reached},
+    world::{AtC1, CLUSTER, HOST, State, TIMING, USER, owner, time},
+};
+
+impl State {
+    /// Reads C1's list; `lags`: clients that are younger than C1 may need are not shown.
+    pub fn list(&mut self, r: usize, lags: bool) {
+        let young = |c: &Client| c.created_at.is_some_and(|t| t >= time(self.now.saturating_sub(1)));
+        let live = self.clients.iter().filter(|c| c.live);
+        let clients = live.map(|c| Client::clone(&c.client)).filter(|c| !lags || !young(c)).collect();
+        self.replicas[r].list = Some(Printed::new(List { began: self.now, clients }));
+    }
+
+    /// Reads the object from the API server.
+    pub fn read_object(&mut self, r: usize) {
+        let object = self.object.clone();
+        let replica = &mut self.replicas[r];
+        replica.looking = object.map(|object| {
+            let before = replica.looking.take();
+            Looking {
+                object: Some(object),
+                listed: before.as_ref().is_some_and(|l| l.listed),
+                reads: before.map_or_else(|| Printed::new(BTreeMap::new()), |l| l.reads),
+            }
+        });
+    }
+
+    /// What a replica would begin whose caches hold the object as it was read, and no Secret: a first issue, or nothing.
+    fn first_issue(&self, r: usize, rules: &Rules) -> Option<(Step, Observed)> {
+        let looking = self.replicas[r].looking.as_ref()?;
+        let mut observed = self.observe(r, looking.object.as_ref()?, looking);
+        (observed.secret, observed.live) = (SecretView::Absent, false);
+        let step = observed.is_untouched().then(|| plan(&observed, time(self.now), &rules.plan).step);
+        step.filter(|step| matches!(step, Step::Issue(_))).map(|step| (step, observed))
+    }
+
+    /// Whether a cache that has missed the Secret would make a difference.
+    pub fn may_decide_blindly(&self, r: usize, rules: &Rules) -> bool {
+        self.secret.is_some() && self.first_issue(r, rules).is_some()
+    }
+
+    /// Decides by caches that have missed the Secret.
+    pub fn decide_blindly(&mut self, r: usize, rules: &Rules) {
+        let Some((step, observed)) = self.first_issue(r, rules) else { return };
+        reached(Situation::Blind);
+        self.replicas[r].looking = None;
+        self.begin(r, step, observed, rules);
+    }
+
+    /// Reads the Secret, decides, and begins what is to be done; evidence that is missing is fetched.
+    pub fn decide(&mut self, r: usize, rules: &Rules) {
+        let Some(looking) = self.replicas[r].looking.take() else { return };
+        let Some(object) = looking.object.clone() else { return };
+        self.notice(r, &object);
+        let observed = self.observe(r, &object, &looking);
+        match plan(&observed, time(self.now), &rules.plan).step {
+            Step::Nothing => {}
+            Step::Look(look) => self.fetch(r, looking, look),
+            step => self.begin(r, step, observed, rules),
+        }
+    }
+
+    /// Remembers since when the open attempt was seen.
+    fn notice(&mut self, r: usize, object: &PersonalClient) {
+        let open = Record::of(object).open.map(|o| format!("{} {}", o.attempt, o.started_at));
+        let seen = &mut self.replicas[r].seen;
+        if seen.as_ref().map(|s| &s.0) != open.as_ref() {
+            *seen = open.map(|open| (open, self.now));
+        }
+    }
+
+    fn observe(&self, r: usize, object: &PersonalClient, looking: &Looking) -> Observed {
+        let (now, secret) = (self.now, self.read_secret(object.status.as_ref()));
+        let replica = &self.replicas[r];
+        let open_seen = replica.seen.as_ref().map_or(0, |(_, since)| now - since);
+        let (unsent, list) = (replica.unsent.clone(), replica.list.clone());
+        let inventory = list.map(|list| InventoryView {
+            began: time(list.began),
+            began_ago: Duration::from_secs(u64::from(now - list.began)),
+            complete: true,
+            // Other clients of the user are there as well.
+            empty: false,
+            clients: list.clients.clone(),
+        });
+        let identity = Identity { host: HOST.into(), user_id: USER.into() };
+        let issuer = IssuerView {
+            not_ready: None,
+            held: true,
+            identity: inventory.as_ref().map(|_| identity),
+            defaults: IssuerDefaults::default(),
+            namespace_selected: Some(true),
+            full_permissions: false,
+            clock_off: false,
+            inventory,
+        };
+        Observed {
+            object: object.clone(),
+            live: true,
+            cluster: CLUSTER.into(),
+            issuer: Some(issuer),
+            namespace_terminating: false,
+            secret,
+            reads: BTreeMap::clone(&looking.reads),
+            listed: looking.listed,
+            in_flight: false,
+            unsent,
+            open_seen: Duration::from_secs(u64::from(open_seen)),
+            fresh_attempt: format!("n{}", self.names + 1),
+            timing: TIMING,
+        }
+    }
+
+    fn fetch(&mut self, r: usize, mut looking: Looking, look: Look) {
+        looking.object = None;
+        match look {
+            Look::Live => {}
+            Look::List => {
+                self.list(r, false);
+                looking.listed = true;
+            }
+            Look::Client(id) => {
+                let found = self.client(&id).filter(|c| c.live);
+                let read = found.map_or(ClientRead::Gone, |c| ClientRead::Live(Box::new(Client::clone(&c.client))));
+                let mut reads = BTreeMap::clone(&looking.reads);
+                reads.insert(id, read);
+                looking.reads = Printed::new(reads);
+            }
+        }
+        self.replicas[r].looking = Some(looking);
+    }
+
+    fn begin(&mut self, r: usize, step: Step, observed: Observed, rules: &Rules) {
+        self.check_evidence(&step, &observed);
+        let object = observed.object;
+        let at = Anchor::of(&object);
+        self.replicas[r].work = Some(match step {
+            Step::Nothing | Step::Look(_) | Step::Render(_) => return,
+            Step::UpdateStatus(status) => Work::Status(Printed::new((at, *status))),
+            Step::AddFinalizer => Work::AddFinalizer(Printed::new(at)),
+            Step::Claim(seen) => {
+                reached(Situation::Adoption);
+                Work::Claim(Printed::new(SecretView::Present(seen)), at.uid)
+            }
+            Step::Strike(id) => Work::Status(Printed::new((at, struck(&object, &id)))),
+            Step::Revoke(victim) => Work::Revoke(Printed::new((victim.id, object))),
+            Step::Issue(step) => {
+                self.pursue(r, Issue::start(*step, object, CLUSTER.into(), TIMING), at.uid);
+                // A dry run changes nothing: no need to stand still before it.
+                self.act(r, Mishap::None, rules);
+                // The attempt's name is taken only when it is intended.
+                self.names += u8::from(self.replicas[r].work.is_some());
+                return;
+            }
+            Step::Abandon(step) => {
+                return self.pursue(r, Abandon::start(step, None), at.uid);
+            }
+            Step::Remove(step) => {
+                let uid = at.uid.clone();
+                return self.pursue(r, Remove::start(step, at), uid);
+            }
+        });
+    }
+
+    /// P4: what is to be deleted must be named by what the replica read: status, Secret or record.
+    fn check_evidence(&mut self, step: &Step, observed: &Observed) {
+        let doomed: Vec<&str> = match step {
+            Step::Abandon(step) => vec![&step.client_id],
+            Step::Revoke(victim) => vec![&victim.id],
+            Step::Remove(step) => step.victims.iter().map(|v| v.id.as_str()).collect(),
+            _ => vec![],
+        };
+        let (record, status) = (Record::of(&observed.object), observed.object.status_or_default());
+        let delivered = match &observed.secret {
+            SecretView::Present(seen) => seen.delivered.as_ref(),
+            _ => None,
+        };
+        let issued = || status.client.iter().chain(delivered.map(|d| &d.client));
+        let retiring = || status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces));
+        // By what the replica knows: between a read at C1 and a delete there is always time.
+        let known = |id: &str| match observed.reads.get(id) {
+            Some(ClientRead::Live(client)) => Some(&**client),
+            Some(ClientRead::Gone) => None,
+            None => observed.issuer.as_ref()?.inventory.as_ref()?.client(id),
+        };
+        for id in doomed {
+            let attempt = self.client(id).and_then(AtC1::attempt).unwrap_or_default();
+            let named = issued().any(|c| c.id == id || c.attempt == attempt)
+                || retiring().any(|r| r.id == id)
+                || record.is_abandoned(&attempt)
+                || record.open.as_ref().is_some_and(|o| o.attempt == attempt);
+            if !named {
+                self.broken.get_or_insert("P4: a client that is on no record is to be deleted");
+            }
+            if known(id).is_some_and(|c| Marker::parse(&c.display_name).is_none_or(|m| m.owner != owner())) {
+                self.broken.get_or_insert("P4: a client without the object's marker is to be deleted");
+            }
+        }
+    }
+
+    fn pursue(&mut self, r: usize, (flight, effect): Next, uid: String) {
+        let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
+        self.replicas[r].work = effect.map(|effect| Work::Transaction {
+            flight: Printed::new((flight, effect)),
+            deadline: self.now + budget,
+            extended: false,
+            looked: self.now,
+            uid,
+        });
+    }
+}

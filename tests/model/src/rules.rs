@@ -1,0 +1,42 @@
+//! The rules of the protocol, each of which a check may leave out.
+
+use c1_operator::plan::Guards;
+
+/// The rules that are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Those of the shipped decision and transactions.
+    pub plan: Guards,
+    /// Those of the requests that its shell sends.
+    pub requests: Requests,
+}
+
+/// What the shell's requests hold. There it is no switch; here it is, to show what each is for.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "switches, not state")]
+pub struct Requests {
+    /// The attempt is written down before its create is sent.
+    pub intend_first: bool,
+    /// … and with it the finalizer.
+    pub finalizer_first: bool,
+    /// … conditional on the version of the object that was decided on.
+    pub intent_at_version: bool,
+    /// The Secret is written on what was seen of it.
+    pub delivery_on_seen: bool,
+    /// Status is written on the version that the intent returned.
+    pub record_at_version: bool,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: Self = Self {
+        plan: Guards::ALL,
+        requests: Requests {
+            intend_first: true,
+            finalizer_first: true,
+            intent_at_version: true,
+            delivery_on_seen: true,
+            record_at_version: true,
+        },
+    };
+}
