@@ -51,18 +51,18 @@ chart-docs: ## make the chart's README of the comments in its values.yaml
 .PHONY: test counts
 test: ## all that CI runs; the last lines are the counts
 	@rm -rf $(STEPS)
-	@$(MAKE) lint test-unit test-simulator test-integration e2e counts
+	@$(MAKE) lint test-unit test-model test-simulator test-integration e2e counts
 
 # A suite in which nothing ran has not passed (only of doc tests there may be none, and e2e says why it cannot run).
 counts:
 	@echo "==> counts"; \
-	for step in unit doc simulator api promises reasons chart e2e; do \
-	  grep -hE '^test result: ok\. [1-9]|^[0-9]+ renderings accepted|^e2e: [1-9][0-9]* checks passed|SKIPPED: the end-to-end test' $(STEPS)/$$step.log \
+	for step in unit doc model simulator api promises reasons chart e2e; do \
+	  grep -hE '^test result: ok\. [1-9]|^states [1-9][0-9]*, exhaustive yes|^[0-9]+ renderings accepted|^e2e: [1-9][0-9]* checks passed|SKIPPED: the end-to-end test' $(STEPS)/$$step.log \
 	    | sed "s/; [0-9]* measured.*//; s/^e2e: //; s/^/$$(printf '%-10s' $$step)/" \
 	    || [[ $$step == doc ]] || { echo "$$step: no test ran"; exit 1; }; \
 	done
 
-.PHONY: lint test-unit test-simulator test-integration test-api test-promises test-reasons test-chart
+.PHONY: lint test-unit test-model test-simulator test-integration test-api test-promises test-reasons test-chart
 lint: ## formatting, clippy with the test features and without, shellcheck
 	cargo fmt --all --check
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
@@ -72,6 +72,9 @@ lint: ## formatting, clippy with the test features and without, shellcheck
 test-unit: ## unit and doc tests
 	$(call step,unit,cargo test $(FEATURES) --lib --bins)
 	$(call step,doc,cargo test $(FEATURES) --doc)
+
+test-model: build ## the protocol, in small worlds; `make model` tries large ones
+	$(call step,model,$(BIN)/model small --traces $(TARGET)/model)
 
 test-simulator: ## the C1 simulator against what is known of C1
 	$(call step,simulator,cargo test $(FEATURES) $(or $(addprefix --test ,$(SIMULATOR_TESTS)),$(error no tests under tests/simulator/tests)))
@@ -99,7 +102,7 @@ image: ## the container image, in target/image/c1-operator.tar, without daemon o
 e2e: build ## image and chart on a real one-node cluster, from helm install to helm uninstall; as root
 	$(call step,e2e,tests/e2e/run.sh)
 
-.PHONY: manifests bench sabotage audit clean
+.PHONY: manifests bench model sabotage audit clean
 manifests: ## plain manifests of the chart for kubectl, in target/manifests; ARGS="--set image.repository=..."
 	@mkdir -p $(TARGET)/manifests
 	@tests/dev/manifests.sh $(ARGS) >$(TARGET)/manifests/c1-operator.yaml.new
@@ -111,6 +114,10 @@ bench: ## how fast, small and quiet the release build is, beside a bare client; 
 	cargo build --release -p c1-operator
 	cargo build --release -p c1-simulator -p c1-bench
 	@tests/controlplane/run.sh $(TARGET)/$(TRIPLE)/release/c1-bench $(ARGS)
+
+model: ## the protocol, exhaustively, and what breaks without each of its rules; takes half an hour
+	cargo build --release -p model
+	$(TARGET)/$(TRIPLE)/release/model all --traces $(TARGET)/model
 
 sabotage: build ## take one guard out at a time; its test must notice
 	@tests/controlplane/run.sh tests/sabotage/run.sh

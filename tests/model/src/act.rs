@@ -12,7 +12,7 @@ use crate::{
     replica::{List, Mishap, Work, struck},
     rules::Rules,
     situations::{Situation, reached},
-    world::{Delivery, State, TIMING, is_deleting, time},
+    world::{AtC1, Delivery, State, TIMING, is_deleting, time},
 };
 
 /// What a maker whose time is over has left to clean up, in seconds.
@@ -243,8 +243,15 @@ impl State {
             .chain(delivered.map(|d| &d.client))
             .map(|c| &c.id)
             .chain(status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces)).map(|r| &r.id));
-        let made = self.clients.iter().find(|c| c.live && !c.late && c.attempt().as_ref() == Some(&open.attempt));
-        if made.is_some_and(|made| known.all(|id| *id != made.client.id)) {
+        let of_attempt = |c: &&mut AtC1| c.live && !c.late && c.attempt().as_ref() == Some(&open.attempt);
+        let Some(made) = self.clients.iter_mut().find(of_attempt) else { return };
+        if known.any(|id| *id == made.client.id) {
+            return;
+        }
+        if made.client.last_used_at.is_some() {
+            // Somebody has its secret: it is left to people, as an orphan that is reported.
+            made.recorded = false;
+        } else {
             self.broken.get_or_insert("P3: an attempt is given up for a new one, and its client lives");
         }
     }

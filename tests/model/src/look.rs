@@ -66,6 +66,9 @@ impl State {
 
     /// Reads the Secret, decides, and begins what is to be done; evidence that is missing is fetched.
     pub fn decide(&mut self, r: usize, rules: &Rules) {
+        if !self.replicas[r].has_object() {
+            self.read_object(r);
+        }
         let Some(looking) = self.replicas[r].looking.take() else { return };
         let Some(object) = looking.object.clone() else { return };
         self.notice(r, &object);

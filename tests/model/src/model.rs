@@ -40,6 +40,8 @@ pub struct Protocol {
     pub bounds: Bounds,
     /// The rules that are kept.
     pub rules: Rules,
+    /// Replicas have no names: which of them did what makes no other state. Stories read better with names.
+    pub nameless: bool,
     /// What is known of runs to rest.
     pub known: Known,
 }
@@ -51,7 +53,7 @@ pub enum Action {
     List(usize, bool),
     /// A replica reads the object.
     Look(usize),
-    /// It reads the Secret, and decides.
+    /// It reads the Secret, the object before that if it has not, and decides.
     Decide(usize),
     /// It decides by its caches, which have missed the Secret.
     DecideBlindly(usize),
@@ -143,8 +145,7 @@ impl Model for Protocol {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         state.take(action, &self.rules);
-        if state.replicas.len() > 1 {
-            // Replicas have no names: which of them did what makes no other state.
+        if self.nameless && state.replicas.len() > 1 {
             state.replicas.sort_by_cached_key(fingerprint);
         }
         (state != *last).then_some(state)
@@ -172,7 +173,12 @@ impl Protocol {
                 if faults {
                     actions.push(Action::List(r, true));
                 }
-                actions.extend([Action::Look(r), Action::Decide(r)]);
+                // Whoever is alone reads object and Secret at once: what happens in between is tried with one replica.
+                let alone = (0..state.replicas.len()).all(|other| other == r || state.replicas[other].work.is_none());
+                if (state.replicas.len() == 1 || !alone) && !replica.has_object() {
+                    actions.push(Action::Look(r));
+                }
+                actions.push(Action::Decide(r));
                 if state.may_decide_blindly(r, &self.rules) {
                     actions.push(Action::DecideBlindly(r));
                 }
@@ -415,7 +421,8 @@ impl State {
                 format!("{} reads C1's list{}", name(r), if lags { ", which lags" } else { "" })
             }
             Action::Look(r) => format!("{} reads the object", name(r)),
-            Action::Decide(r) => format!("{} reads the Secret and decides", name(r)),
+            Action::Decide(r) if self.replicas[r].has_object() => format!("{} reads the Secret and decides", name(r)),
+            Action::Decide(r) => format!("{} looks", name(r)),
             Action::DecideBlindly(r) => format!("{} decides by caches that have missed the Secret", name(r)),
             Action::Act(r, mishap) => format!("{}: {}{mishap}", name(r), self.replicas[r].next_effect()),
             Action::OutOfTime(r) => format!("{}: its time is over before: {}", name(r), self.replicas[r].next_effect()),

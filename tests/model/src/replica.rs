@@ -85,10 +85,15 @@ pub enum Mishap {
 }
 
 impl Replica {
+    /// The object was read for the decision that is being made.
+    pub fn has_object(&self) -> bool {
+        self.looking.as_ref().is_some_and(|looking| looking.object.is_some())
+    }
+
     /// What it is about to do, for people.
     pub fn next_effect(&self) -> String {
         match &self.work {
-            None => "look".into(),
+            None => "anything".into(),
             Some(Work::Status(s)) => {
                 let said = status::ready_reason(&s.1).unwrap_or("nothing").to_owned();
                 format!("write status ({said})")

@@ -163,7 +163,6 @@ impl Run<'_> {
         for r in self.order() {
             self.step(Action::List(r, false));
             for look in 0.. {
-                self.step(Action::Look(r));
                 self.step(Action::Decide(r));
                 if self.state.replicas[r].looking.is_none() {
                     break;
