@@ -1,44 +1,29 @@
-//! The reconcile of issuers: connect, read C1's list, say how it went.
+//! The reconcile of issuers: hold them while objects need them, connect, read C1's list, say how it went.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::DeserializeGuard,
-    runtime::{controller::Action, events::EventType, reflector::ObjectRef},
+    runtime::{controller::Action, reflector::ObjectRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde_json::json;
 
 use super::{
-    act::merge_patch,
+    connect::{connect, inventory},
     context::Context,
     error::{Error, kubernetes},
-    issuers::{Issuer, IssuerKey, SpecVersion},
-    tenant,
+    issuer_status::report,
+    issuers::{IssuerKey, SpecVersion},
 };
-use crate::{
-    api::{
-        ClientIssuer, ClusterClientIssuer, ConditionType, FIELD_MANAGER, FINALIZER, IssuerStatus, PersonalClient,
-        Reason,
-        client_issuer::{Orphan, TenantSpec},
-        condition,
-    },
-    c1::{self, Auth, Client, Session, Settings},
-    inventory::Inventory,
-    plan::{
-        Marker, Record,
-        status::{Standing, standing},
-    },
-    secret,
+use crate::api::{
+    ClientIssuer, ClusterClientIssuer, FIELD_MANAGER, FINALIZER, IssuerStatus, PersonalClient, Reason,
+    client_issuer::TenantSpec,
 };
 
-/// How many orphans status names.
-const MOST_ORPHANS: usize = 10;
 /// The pauses after a failure: they double up to the inventory's interval, or this.
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
@@ -190,7 +175,7 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
     Ok(Action::requeue(issuer.not_due(&version, interval).unwrap_or(interval)))
 }
 
-fn version<K: IssuerObject>(object: &K) -> SpecVersion {
+pub(super) fn version<K: IssuerObject>(object: &K) -> SpecVersion {
     SpecVersion { uid: object.uid().unwrap_or_default(), generation: object.meta().generation.unwrap_or_default() }
 }
 
@@ -205,228 +190,6 @@ fn forget_what_is_gone(ctx: &Context) {
     for key in gone {
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
     }
-}
-
-type Why = (Reason, String);
-
-/// Reads the credentials and makes a session of them, unless there is one with the same.
-async fn connect<K: IssuerObject>(ctx: &Context, object: &K, issuer: &Issuer) -> Result<(), Why> {
-    let tenant = object.tenant();
-    let address = tenant::address(tenant)
-        .ok_or((Reason::InvalidConfiguration, "tenantDomain or url is not the address of a tenant".to_owned()))?;
-    let namespaced = object.namespace().is_some();
-    if !tenant::allowed(&address.host, namespaced, &ctx.config) {
-        let kind = if namespaced { "a ClientIssuer" } else { "an issuer" };
-        let message = format!("{} is not a host that {kind} may name: see the operator's --allowed-host", address.host);
-        return Err((Reason::HostNotAllowed, message));
-    }
-    let ca =
-        tenant.ca_bundle.as_ref().map(|text| STANDARD.decode(text.split_whitespace().collect::<String>())).transpose();
-    let ca = ca.map_err(|_| (Reason::InvalidConfiguration, "caBundle is not base64".to_owned()))?;
-    let auth = credentials(ctx, object).await?;
-    let state = issuer.state();
-    let same =
-        state.session.is_some_and(|s| s.base() == address.base && s.is_login(&auth)) && issuer.is_of(&version(object));
-    if same {
-        return Ok(());
-    }
-    let settings = Settings {
-        base: address.base,
-        host: address.host,
-        ca,
-        auth,
-        deadlines: ctx.config.deadlines,
-        clock: ctx.clock.clone(),
-        observer: ctx.metrics.clone(),
-    };
-    let session = Session::new(settings).map_err(|kind| match kind {
-        c1::ErrorKind::Credentials(text) if text.starts_with("caBundle") => (Reason::InvalidConfiguration, text),
-        other => (Reason::Unauthorized, other.to_string()),
-    })?;
-    issuer.connect(session);
-    Ok(())
-}
-
-/// The credentials of an issuer: of its own namespace, or for a cluster-scoped one of the operator's.
-async fn credentials<K: IssuerObject>(ctx: &Context, object: &K) -> Result<Auth, Why> {
-    let namespace = object.namespace().unwrap_or_else(|| ctx.config.namespace.clone());
-    let auth = &object.tenant().auth;
-    let name = match (&auth.oauth, &auth.bearer) {
-        (Some(oauth), None) => &oauth.secret_ref.name,
-        (None, Some(bearer)) => &bearer.secret_ref.name,
-        _ => {
-            return Err((Reason::InvalidConfiguration, "exactly one of auth.oauth and auth.bearer must be set".into()));
-        }
-    };
-    let what = format!("Secret {namespace}/{name}");
-    let missing = |text: String| (Reason::CredentialsNotFound, text);
-    let read = kubernetes("read", &what, ctx.secrets.read(&namespace, name)).await;
-    let read = match read {
-        Ok(Some(read)) => read,
-        Ok(None) => return Err(missing(format!("{what} does not exist"))),
-        Err(error) => return Err((Reason::CredentialsNotFound, format!("{what} cannot be read: {}", brief(&error)))),
-    };
-    let text = |key: &str| text(&read, key).ok_or_else(|| missing(format!("{what} has no key {key}")));
-    Ok(match &auth.bearer {
-        Some(bearer) => Auth::Bearer(text(&bearer.secret_ref.key)?.into()),
-        None => Auth::OAuth { client_id: text("clientId")?, secret: text("clientSecret")?.into() },
-    })
-}
-
-fn text(read: &secret::Read, key: &str) -> Option<String> {
-    read.text(key).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty())
-}
-
-fn brief(error: &Error) -> String {
-    error.status().map_or_else(|| "the API server does not answer".to_owned(), |s| s.reason.clone())
-}
-
-/// Reads C1's list: the proof that the credentials work, and what all objects of the issuer are judged by.
-async fn inventory(ctx: &Context, issuer: &Issuer) -> Result<(), Why> {
-    let result = issuer.list_since(Instant::now(), &*ctx.clock).await;
-    if issuer.clock_off() {
-        let message = "the operator's clock and C1's differ by more than five minutes: nothing is issued, and nothing ends because of time, until they agree";
-        return Err((Reason::ClockSkew, message.into()));
-    }
-    let Err(error) = result else { return Ok(()) };
-    let reason = match &error.kind {
-        c1::ErrorKind::Status { status: 403 | 404, .. } => Reason::Unauthorized,
-        _ => error.reason(),
-    };
-    tracing::warn!(%error, "an issuer's list could not be read");
-    Err((reason, format!("C1 ({}): {}", error.host, error.kind.for_condition())))
-}
-
-/// Writes what is to be said, if it is new.
-async fn report<K: IssuerObject>(
-    ctx: &Context,
-    object: &K,
-    key: &IssuerKey,
-    issuer: &Issuer,
-    result: &Result<(), Why>,
-) -> Result<(), Error> {
-    let state = issuer.state();
-    let now = ctx.clock.now();
-    let generation = object.meta().generation.unwrap_or_default();
-    let before = object.issuer_status().cloned().unwrap_or_default();
-    let mut status = IssuerStatus { observed_generation: generation, ..before.clone() };
-    if let Some(identity) = &state.identity {
-        status.tenant = Some(identity.host.clone());
-        status.user_id = Some(identity.user_id.clone());
-    }
-    if let Some(inventory) = state.inventory.as_ref().filter(|_| result.is_ok()) {
-        let orphans = orphans(ctx, key, inventory);
-        ctx.metrics.orphans(&key.name, key.namespace.as_deref(), orphans.len());
-        status.orphaned_clients = Some(i32::try_from(orphans.len()).unwrap_or(i32::MAX));
-        status.orphans = orphans.into_iter().take(MOST_ORPHANS).collect();
-    }
-    let (ready, reason, message) = match result {
-        Ok(()) => {
-            (true, Reason::Connected, format!("connected to {}", state.identity.map(|i| i.host).unwrap_or_default()))
-        }
-        Err((reason, message)) => (false, *reason, message.clone()),
-    };
-    set_conditions(&mut status, ready, reason, &message, generation, now);
-    if status == before {
-        return Ok(());
-    }
-    let patch = merge_patch(
-        &serde_json::to_value(&before).unwrap_or_default(),
-        &serde_json::to_value(&status).unwrap_or_default(),
-    );
-    write_status(ctx, object, patch).await?;
-    tell(ctx, object, &before, &status, reason, ready, &message).await;
-    Ok(())
-}
-
-fn set_conditions(
-    status: &mut IssuerStatus,
-    ready: bool,
-    reason: Reason,
-    message: &str,
-    generation: i64,
-    now: k8s_openapi::jiff::Timestamp,
-) {
-    let set =
-        |conditions: &mut Vec<_>, kind, on| condition::set(conditions, kind, on, reason, message, generation, now);
-    set(&mut status.conditions, ConditionType::Ready, ready);
-    for (kind, of) in [(ConditionType::Reconciling, Standing::Waiting), (ConditionType::Stalled, Standing::Stalled)] {
-        // What stays true keeps its time: else each failing look would be a write.
-        if !ready && standing(reason) == of {
-            set(&mut status.conditions, kind, true);
-        } else {
-            condition::clear(&mut status.conditions, kind);
-        }
-    }
-}
-
-async fn tell<K: IssuerObject>(
-    ctx: &Context,
-    object: &K,
-    before: &IssuerStatus,
-    after: &IssuerStatus,
-    reason: Reason,
-    ready: bool,
-    message: &str,
-) {
-    let reference = object.object_ref(&());
-    let said = condition::find(&before.conditions, ConditionType::Ready);
-    if said.is_none_or(|c| c.reason != reason.as_str() || c.message != message) {
-        let kind = if ready || reason == Reason::Deleting { EventType::Normal } else { EventType::Warning };
-        ctx.events.publish(reference.clone(), kind, reason, "Connect", message).await;
-    }
-    let new: Vec<&str> =
-        after.orphans.iter().filter(|o| before.orphans.iter().all(|b| b.id != o.id)).map(|o| o.id.as_str()).collect();
-    if !new.is_empty() {
-        let note = format!("live clients carry this cluster's marker and belong to nobody: {}", new.join(", "));
-        ctx.events.publish(reference, EventType::Warning, Reason::OrphanedClients, "Inventory", &note).await;
-    }
-}
-
-/// The live clients with this cluster's marker whose attempt nobody has on record. They are reported, never deleted: a
-/// clone of this cluster, or ourselves before a restore, may use them.
-fn orphans(ctx: &Context, key: &IssuerKey, inventory: &Inventory) -> Vec<Orphan> {
-    let now = ctx.clock.now();
-    let settled = ctx.config.timing.budget + ctx.config.timing.grace;
-    let held: HashSet<String> = ctx
-        .stores
-        .secrets
-        .state()
-        .iter()
-        .flat_map(|s| {
-            let delivered = secret::seen(&s.metadata).delivered;
-            delivered.into_iter().flat_map(|d| std::iter::once(d.client.id).chain(d.replaces.into_iter().map(|r| r.id)))
-        })
-        .collect();
-    let belongs = |client: &Client, marker: &Marker| {
-        // Its record may not have reached the cache yet.
-        let young =
-            client.created_at.is_none_or(|c| Duration::try_from(now.duration_since(c)).unwrap_or_default() < settled);
-        let expired = client.expires_time.is_some_and(|t| t <= now);
-        let elsewhere = key.namespace.as_deref().is_some_and(|ns| marker.object().is_none_or(|(n, _)| n != ns));
-        young || expired || elsewhere || held.contains(&client.id) || claimed(ctx, client, marker)
-    };
-    let orphans = inventory.orphans(&ctx.config.cluster, belongs);
-    orphans
-        .into_iter()
-        .map(|c| Orphan { id: c.id.clone(), display_name: c.display_name.clone(), created_at: c.created_at.map(Time) })
-        .collect()
-}
-
-/// Whether the object that a marker names knows of the client.
-fn claimed(ctx: &Context, client: &Client, marker: &Marker) -> bool {
-    // Known only by digest: not ours to judge.
-    let Some((namespace, name)) = marker.object() else { return true };
-    let Some(object) = ctx.stores.personal_clients.get(&ObjectRef::new(name).within(namespace)) else {
-        return false;
-    };
-    let Ok(object) = &object.0 else { return true };
-    let record = Record::of(object);
-    let status = object.status.as_ref();
-    record.open.as_ref().is_some_and(|o| o.attempt == marker.attempt)
-        || record.is_abandoned(&marker.attempt)
-        || status.and_then(|s| s.client.as_ref()).is_some_and(|c| c.id == client.id || c.attempt == marker.attempt)
-        || status.is_some_and(|s| s.retiring.iter().any(|r| r.id == client.id))
 }
 
 /// How many objects need the issuer.
@@ -447,17 +210,6 @@ async fn write_finalizers<K: IssuerObject>(ctx: &Context, object: &K, finalizers
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
     let (name, patch) = (object.name_any(), Patch::Merge(patch));
     kubernetes("write the finalizers of", &format!("issuer {name}"), api.patch_metadata(&name, &params, &patch))
-        .await
-        .map(drop)
-}
-
-async fn write_status<K: IssuerObject>(ctx: &Context, object: &K, status: Value) -> Result<(), Error> {
-    // Not conditional on the version: the finalizer may just have been written, and nobody else writes this status.
-    let patch = json!({"metadata": {"uid": object.uid()}, "status": status});
-    let api = K::api(ctx.client.clone(), object.namespace().as_deref());
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };
-    let (name, patch) = (object.name_any(), Patch::Merge(patch));
-    kubernetes("write the status of", &format!("issuer {name}"), api.patch_status(&name, &params, &patch))
         .await
         .map(drop)
 }

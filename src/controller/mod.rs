@@ -3,10 +3,13 @@
 
 pub mod act;
 pub mod client_issuer;
+mod connect;
 pub mod context;
 pub mod error;
+mod issuer_status;
 pub mod issuers;
 pub mod observe;
+mod orphans;
 pub mod personal_client;
 pub mod pilot;
 pub mod streams;

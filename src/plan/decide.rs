@@ -74,6 +74,7 @@ impl<'a> Decision<'a> {
         self.finalizer_torn_off()
             .or_else(|| self.secret_wins())
             .or_else(|| self.secret_left())
+            .or_else(|| self.first_the_truth())
             .or_else(|| self.open_attempt())
             .or_else(|| self.strays())
             .or_else(|| self.retiring_due())
@@ -161,6 +162,16 @@ impl<'a> Decision<'a> {
         }
     }
 
+    /// The credential that status names is lost, and status does not say so. Nothing else is done before it does: not even an
+    /// attempt is resolved, whose maker may wake up and deliver what is then dead.
+    fn first_the_truth(&self) -> Option<Plan> {
+        let Ok((need, why)) = self.need()? else { return None };
+        let reason = lost(need).filter(|_| self.guards.say_lost_first)?;
+        let unsaid = status::ready_reason(&self.status)
+            .is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str());
+        unsaid.then(|| self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))))
+    }
+
     /// Rows 6 to 9: an attempt whose outcome nobody knows.
     fn open_attempt(&self) -> Option<Plan> {
         match self.opened() {
@@ -212,18 +223,10 @@ impl<'a> Decision<'a> {
 
     /// Row 12: a client is needed.
     fn new_client(&self) -> Option<Plan> {
-        let (need, why) = match self.need()? {
-            Ok(need) => need,
+        let need = match self.need()? {
+            Ok((need, _)) => need,
             Err(look) => return Some(self.step(Step::Look(look))),
         };
-        if let Some(reason) = lost(need)
-            && self.guards.say_lost_first
-            && status::ready_reason(&self.status)
-                .is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str())
-        {
-            // First the truth: the credential that status names does not work.
-            return Some(self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))));
-        }
         let wanted = match self.gate(need) {
             Ok(plan) => return Some(plan),
             Err(wanted) => wanted,

@@ -209,12 +209,19 @@ impl State {
         let at = self.version(at, rules.requests.intent_at_version);
         if self.object.as_ref().is_some_and(|o| Anchor::of(o) == at) {
             self.check_given_up();
+            if self.secret_disturbed && self.held().is_none() && self.says_ready() {
+                self.broken.get_or_insert("P1: an attempt is intended for a lost Secret, and status says Ready");
+            }
         }
         if rules.requests.intend_first {
             self.write_record(&at, record, rules.requests.finalizer_first)
         } else {
             Answer::Done(at)
         }
+    }
+
+    fn says_ready(&self) -> bool {
+        self.object.as_ref().is_some_and(|o| status::is_ready(&o.status_or_default()))
     }
 
     /// P1: whoever has delivered does not go on to give up, only because the answer was lost, or said that there is a Secret.
@@ -291,7 +298,8 @@ impl State {
                 client.replaced.get_or_insert(now);
             }
         }
-        self.secret_disturbed = false;
+        // A credential that was given up may come where somebody has taken the Secret away: the next look says so.
+        self.secret_disturbed &= record.is_abandoned(&delivered.client.attempt);
         self.delivery = if old { Delivery::Late } else { Delivery::InTime };
         self.put_secret(SecretSeen {
             uid,

@@ -295,10 +295,11 @@ impl State {
                 Event::ForeignSecret => self.secret.is_none(),
                 Event::DeleteClient | Event::Rename => current.is_some(),
                 Event::Clone => self.clients.iter().all(|c| !c.foreign),
-                // Whether a client was used matters only to a restored record.
+                // Whether a client was used matters only where its attempt may be open, or be so again.
                 Event::Use => {
                     let held = self.held().and_then(|id| self.client(&id).cloned());
-                    self.backup.is_some() && held.is_some_and(|c| c.live && c.client.last_used_at.is_none())
+                    let named = current.is_some_and(|c| Some(&c.client.id) == held.as_ref().map(|h| &h.client.id));
+                    (self.backup.is_some() || !named) && held.is_some_and(|c| c.live && c.client.last_used_at.is_none())
                 }
                 Event::Backup => self.left.backups > 0 && self.left.events > 0,
                 Event::Restore => {
