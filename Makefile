@@ -115,7 +115,7 @@ bench: ## how fast, small and quiet the release build is, beside a bare client; 
 	cargo build --release -p c1-simulator -p c1-bench
 	@tests/controlplane/run.sh $(TARGET)/$(TRIPLE)/release/c1-bench $(ARGS)
 
-model: ## the protocol, exhaustively, and what breaks without each of its rules; takes half an hour
+model: ## the protocol in large worlds, and what breaks without each of its rules; not run to its end yet, hours
 	cargo build --release -p model
 	$(TARGET)/$(TRIPLE)/release/model all --traces $(TARGET)/model
 

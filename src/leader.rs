@@ -172,11 +172,16 @@ impl Elector {
         if ours && self.leadership.is_current() && self.write_ours().await? {
             return Ok(true);
         }
-        match self.api.get_opt(&self.settings.name).await? {
-            Some(lease) => self.see(lease),
-            None => self.seen = None,
+        let found = self.api.get_opt(&self.settings.name).await?;
+        let deleted = found.is_none();
+        if let Some(lease) = found {
+            self.see(lease);
         }
+        // One that was deleted is still its holder's, who makes it again: until it would be over, no other takes it.
         let free = self.seen.as_ref().is_none_or(|(lease, since)| self.is_ours(lease) || is_over(lease, *since));
+        if free && deleted {
+            self.seen = None;
+        }
         if free { self.write_ours().await } else { Ok(false) }
     }
 

@@ -114,7 +114,7 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
         }
         act(&context, writers, &stop).await;
     });
-    let result = result.await;
+    let result = Box::pin(result).await;
     stop.cancel();
     let _ = port.await;
     tracing::info!("stopped");

@@ -211,6 +211,12 @@ impl PersonalClient {
         self.spec.secret_name.as_deref().or(self.metadata.name.as_deref()).unwrap_or_default()
     }
 
+    /// Whether client and Secret stay when the object goes.
+    #[must_use]
+    pub fn retains(&self) -> bool {
+        self.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain
+    }
+
     /// The issuer.
     #[must_use]
     pub fn issuer_ref(&self) -> IssuerRef {

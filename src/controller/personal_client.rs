@@ -58,7 +58,7 @@ pub async fn reconcile(object: Arc<DeserializeGuard<PersonalClient>>, ctx: Arc<C
             ctx.memory.with(&uid, |known| known.failures = 0);
             Ok(wake(&ctx, &decision))
         }
-        // After a conflict the caches have missed something, which only a look can tell.
+        // After a conflict, or a refusal, the caches may have missed something, which only a look can tell.
         Step::Issue(_) if observed.is_untouched() && ctx.memory.with(&uid, |known| known.failures == 0) => {
             take(&ctx, observed, &decision).await
         }

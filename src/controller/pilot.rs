@@ -60,10 +60,8 @@ impl<'a> Pilot<'a> {
             if over && !extended {
                 (extended, deadline) = (true, Instant::now() + CLEAN_UP);
             }
-            // Whoever cleans up already need not be told to.
-            let cleans_up = matches!(flight, Flight::Abandon(_) | Flight::Withdraw(_)) && Instant::now() < deadline;
-            let answer =
-                if self.may_act() && (!over || cleans_up) { self.perform(wanted).await } else { Answer::OutOfTime };
+            let goes_on = !over || (flight.cleans_up() && Instant::now() < deadline);
+            let answer = if self.may_act() && goes_on { self.perform(wanted).await } else { Answer::OutOfTime };
             if matches!(answer, Answer::Unknown { .. }) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

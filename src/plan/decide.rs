@@ -17,7 +17,7 @@ use super::{
     wanted::{asked, template_digest},
 };
 use crate::{
-    api::{DeletionPolicy, FINALIZER, IssuedClient, PersonalClientStatus, Reason, RetiringClient},
+    api::{FINALIZER, IssuedClient, PersonalClientStatus, Reason, RetiringClient},
     c1::Client,
 };
 
@@ -361,7 +361,7 @@ impl<'a> Decision<'a> {
     }
 
     pub(super) fn retain(&self) -> bool {
-        self.o.object.spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain
+        self.o.object.retains()
     }
 
     /// By the wall clock, as far as it can be believed.

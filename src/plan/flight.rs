@@ -211,6 +211,14 @@ pub enum Flight {
     Landed(Box<Outcome>),
 }
 
+impl Flight {
+    /// Whether it takes back what was made. When its time is over it needs a little more, and not to be told so.
+    #[must_use]
+    pub fn cleans_up(&self) -> bool {
+        matches!(self, Self::Abandon(_) | Self::Withdraw(_))
+    }
+}
+
 /// A transaction and what it wants done next; `None`: it has landed.
 pub type Next = (Flight, Option<Effect>);
 

@@ -14,7 +14,7 @@ use super::{
     withdraw::Withdraw,
 };
 use crate::{
-    api::{DeletionPolicy, IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
+    api::{IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
     c1::{Client, CreateRequest},
 };
 
@@ -292,7 +292,7 @@ impl Issue {
     /// Whether what was delivered is to stay: the object does, or said so before it went.
     fn keeps(&self, object: Option<&PersonalClient>) -> bool {
         let stays = object.is_some_and(|o| o.metadata.deletion_timestamp.is_none());
-        stays || object.unwrap_or(&self.object).spec.deletion_policy == Some(DeletionPolicy::Retain)
+        stays || object.unwrap_or(&self.object).retains()
     }
 
     fn somebody_elses(&self, client: &IssuedClient) -> Next {

@@ -44,18 +44,16 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Nothing was ever begun for the object, nor failed, and there is no Secret of the name that it wants. Its first issue may rest on
-    /// caches: the writes before its create are conditional on this very version of the object, and on there being no
-    /// Secret, so what the caches have missed costs a conflict or a refusal, before anything is sent to C1.
+    /// Nothing was ever begun for the object, nor failed, and there is no Secret of the name that it wants. Its first issue
+    /// may rest on caches: the writes before its create are conditional on this very version of the object, and on there
+    /// being no Secret, so what the caches have missed costs a conflict or a refusal, before anything is sent to C1.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         Record::of(&self.object) == Record::default()
-            && self
-                .object
-                .status
-                .as_ref()
-                .is_none_or(|s| s.client.is_none() && s.retiring.is_empty() && s.failed_issuance_attempts.is_none())
             && matches!(self.secret, SecretView::Absent)
+            && self.object.status.as_ref().is_none_or(|status| {
+                status.client.is_none() && status.retiring.is_empty() && status.failed_issuance_attempts.is_none()
+            })
     }
 }
 

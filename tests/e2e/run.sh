@@ -157,6 +157,8 @@ passed "helm install --wait: two replicas are ready, under the restricted pod se
 issuer_says() { [[ $(kubectl get clusterclientissuer default -o 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}') == "$1" ]]; }
 kubectl -n ci apply -f "$root/examples/" >>"$logs/kubectl.log"
 await 30 "the issuer, to say Unreachable" issuer_says Unreachable
+kubectl get clusterclientissuer default -o 'jsonpath={.status.conditions[?(@.type=="Ready")].message}' | grep -q 'its certificate is not trusted' ||
+  die "the issuer does not say that the tenant's certificate is not trusted"
 is "clients made at a tenant that is not trusted" "$(live)" 0
 passed "the examples as they are: a tenant whose CA is not a public one is not trusted"
 

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use c1_operator::api::RECORD_ANNOTATION;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, ResourceExt as _, api::DeleteParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::json;
 use testkit::{Namespace, Operator, Options, World, cluster::OPERATOR_NAMESPACE, eventually};
 
@@ -118,6 +121,14 @@ async fn a_lease_that_is_deleted_is_made_again_by_the_leader() {
     let uid = async || leases.get_opt(LEASE).await.unwrap().and_then(|lease| lease.metadata.uid);
     let before = uid().await;
     assert!(before.is_some());
+    // Helm knows its own by marks like this one.
+    let mark = json!({"metadata": {"labels": {"mark": "helm"}}});
+    let marked = leases.patch(LEASE, &PatchParams::default(), &Patch::Merge(mark)).await.unwrap();
+    eventually("the leader has renewed the marked Lease", Duration::from_secs(20), async || {
+        let lease = leases.get(LEASE).await.unwrap();
+        if lease.spec == marked.spec { Err("not yet".to_owned()) } else { Ok(()) }
+    })
+    .await;
 
     leases.delete(LEASE, &DeleteParams::default()).await.unwrap();
     eventually("there is another Lease", Duration::from_secs(20), async || {
@@ -126,6 +137,8 @@ async fn a_lease_that_is_deleted_is_made_again_by_the_leader() {
     })
     .await;
     assert!(leads(&world.operator).await && !leads(&other).await, "who led leads");
+    let labels = leases.get(LEASE).await.unwrap().metadata.labels.unwrap_or_default();
+    assert_eq!(labels.get("mark").map(String::as_str), Some("helm"), "or Helm would not take it for its own any more");
     namespace.create("after", json!({})).await;
     all_is_well(&world, &[(&namespace, "before"), (&namespace, "after")]).await;
     assert!(!world.operator.log().contains("the lease is lost"));

@@ -312,3 +312,23 @@ fn nothing_ends_because_of_a_clock_that_is_off() {
     observed.issuer.as_mut().unwrap().clock_off = true;
     assert_eq!(look(&observed), Step::Nothing);
 }
+
+#[test]
+fn only_what_was_never_begun_rests_on_caches() {
+    let new = Observed { secret: SecretView::Absent, ..Replica::new(&servers()).observed() };
+    assert!(new.is_untouched());
+    let (_, mut settled) = issued();
+    assert!(!settled.observed().is_untouched());
+
+    let mut failed = new.clone();
+    let status =
+        status::failed(&new.object.status_or_default(), Reason::SecretRefused, "quota", 1, Timestamp::UNIX_EPOCH);
+    failed.object.status = Some(status);
+    assert!(!failed.is_untouched(), "a refusal may come of what the caches have missed");
+    let mut begun = new.clone();
+    let record =
+        Record { open: None, abandoned: vec![AbandonedAttempt { attempt: "a".into(), since: Timestamp::UNIX_EPOCH }] };
+    let text = serde_json::to_string(&record).unwrap();
+    begun.object.metadata.annotations.get_or_insert_default().insert(crate::api::RECORD_ANNOTATION.into(), text);
+    assert!(!begun.is_untouched());
+}

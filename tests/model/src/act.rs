@@ -74,19 +74,12 @@ impl State {
         if extended {
             self.leave(&flight.0);
         }
-        let cleans_up = matches!(flight.0, Flight::Abandon(_) | Flight::Withdraw(_));
-        if !extended {
-            let deadline = self.now + CLEAN_UP;
-            if cleans_up {
-                // It need not be told to.
-                self.replicas[r].work =
-                    Some(Work::Transaction { flight, deadline, extended: true, looked: self.now, uid });
-            } else {
-                self.go_on(r, flight.0.clone(), Answer::OutOfTime, (deadline, true, uid), rules);
-            }
-            return;
+        let deadline = if extended { deadline } else { self.now + CLEAN_UP };
+        if flight.0.cleans_up() && !extended {
+            self.replicas[r].work = Some(Work::Transaction { flight, deadline, extended: true, looked: self.now, uid });
+        } else {
+            self.go_on(r, flight.0.clone(), Answer::OutOfTime, (deadline, true, uid), rules);
         }
-        self.go_on(r, flight.0.clone(), Answer::OutOfTime, (deadline, true, uid), rules);
     }
 
     /// A replica is killed, and starts anew.

@@ -105,7 +105,7 @@ fn runs(state: &State, rules: &Rules, known: &Known, tell: &mut dyn FnMut(String
 }
 
 impl Run<'_> {
-    /// Effects first, then looks, then time. Late creates take effect when it has come to rest; then it must come to rest again.
+    /// Runs, and remembers what was passed if it ends well.
     fn go(mut self) -> Result<(), String> {
         self.run_to_rest()?;
         for key in self.passed {
@@ -114,6 +114,7 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Effects first, then looks, then time. Late creates take effect when it has come to rest; then it must come to rest again.
     fn run_to_rest(&mut self) -> Result<(), String> {
         let mut quiet = 0;
         for _ in 0..MOST_STEPS {
