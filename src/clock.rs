@@ -1,8 +1,14 @@
 //! The only source of wall time and of requeues. Deadlines of HTTP calls never use it: they are tokio's.
+//! What must not be outlived by a suspended machine is measured from its boot.
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    ops::{Add, Sub},
+    pin::Pin,
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 /// A future of a [`Clock`].
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -24,6 +30,46 @@ pub trait Clock: Send + Sync {
 
     /// Waits until wall time was set: then every object is looked at again.
     fn changed(&self) -> Waiting<'_>;
+}
+
+/// A moment on a clock that nobody can set, and that goes on while the machine is suspended (`CLOCK_BOOTTIME`; that of
+/// [`std::time::Instant`] stands still then, and a maker that slept with its machine would take itself for young).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BootInstant(Duration);
+
+impl BootInstant {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        let time = clock_gettime(ClockId::Boottime);
+        Self(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)))
+    }
+
+    /// How long ago that was.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+
+    /// The time since boot.
+    #[must_use]
+    pub fn since_boot(self) -> Duration {
+        self.0
+    }
+}
+
+impl Add<Duration> for BootInstant {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+impl Sub<Duration> for BootInstant {
+    type Output = Self;
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
 }
 
 /// The machine's clock.

@@ -7,10 +7,10 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::time::Instant;
 
 use crate::{
     c1::{Client, Listing},
+    clock::BootInstant,
     plan::{InventoryView, Marker, marker},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 pub struct Inventory {
     began: Timestamp,
     /// By a clock that cannot be set.
-    pub began_at: Instant,
+    pub began_at: BootInstant,
     /// Every page was read.
     pub complete: bool,
     clients: Vec<Client>,
@@ -31,7 +31,7 @@ pub struct Inventory {
 impl Inventory {
     /// What a list says that was begun then.
     #[must_use]
-    pub fn new(began: Timestamp, began_at: Instant, listing: Listing) -> Self {
+    pub fn new(began: Timestamp, began_at: BootInstant, listing: Listing) -> Self {
         let mut by_id = HashMap::new();
         let mut by_owner: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, client) in listing.clients.iter().enumerate() {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn inventory(clients: Vec<Client>) -> Inventory {
-        Inventory::new(Timestamp::UNIX_EPOCH, Instant::now(), Listing { clients, complete: true })
+        Inventory::new(Timestamp::UNIX_EPOCH, BootInstant::now(), Listing { clients, complete: true })
     }
 
     #[test]

@@ -20,10 +20,9 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, timeout};
 
-use crate::api::FIELD_MANAGER;
+use crate::{api::FIELD_MANAGER, clock::BootInstant};
 
 /// Until when this process leads, by the time since boot.
 #[derive(Debug, Clone)]
@@ -60,8 +59,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The time since boot, including the time in which the machine was suspended.
 fn since_boot() -> Duration {
-    let time = clock_gettime(ClockId::Boottime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    BootInstant::now().since_boot()
 }
 
 /// How the election is held. `retry_period` < `renew_deadline` < `lease_duration`.

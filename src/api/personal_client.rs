@@ -198,6 +198,8 @@ pub struct RetiringClient {
     pub host: String,
     /// The C1 user as whom it acts.
     pub user_id: String,
+    /// The attempt that made it, as in the marker at the end of its display name.
+    pub attempt: String,
     /// Since when it is replaced.
     pub since: Time,
     /// When it is revoked.

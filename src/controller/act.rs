@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use super::{
     context::Context,
     error::{Error, kubernetes},
+    issuers::Issuer,
     observe,
 };
 use crate::{
     api::{DELIVERED_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus, Reason},
+    c1::{self, Session},
     fault::{EffectKind, FaultPoint, reach},
     plan::{Anchor, Delivered, RenderedTemplate, SecretSeen, status},
     secret::{Credential, Write},
@@ -77,6 +79,29 @@ pub async fn add_finalizer(ctx: &Context, object: &PersonalClient) -> Result<(),
     ctx.memory.wrote(&at.uid, written.metadata.resource_version.as_deref());
     reach(FaultPoint::After(EffectKind::AddFinalizer));
     Ok(())
+}
+
+/// Deletes a client at C1, and remembers how that went. `false`: there was none to delete.
+///
+/// # Errors
+/// When C1 did not confirm.
+pub(super) async fn delete_client(
+    ctx: &Context,
+    object: &PersonalClient,
+    (issuer, session): (&Issuer, &Session),
+    id: &str,
+) -> Result<bool, c1::Error> {
+    let result = issuer.delete(session, id).await;
+    ctx.memory.with(&object.uid().unwrap_or_default(), |known| {
+        known.delete_failed = result.is_err();
+        if let Ok(true) = result {
+            known.deleted.insert(id.to_owned());
+        }
+    });
+    if let Ok(true) = result {
+        ctx.metrics.client_deleted();
+    }
+    result
 }
 
 /// Makes a Secret ours whose owner does not live any more.

@@ -2,7 +2,6 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kube::ResourceExt;
-use tokio::time::Instant;
 
 use super::{
     client_issuer::{IssuerObject, version},
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     api::Reason,
     c1::{self, Auth, Session, Settings},
+    clock::BootInstant,
     secret,
 };
 
@@ -94,7 +94,7 @@ fn brief(error: &Error) -> String {
 
 /// Reads C1's list: the proof that the credentials work, and what all objects of the issuer are judged by.
 pub(super) async fn inventory(ctx: &Context, issuer: &Issuer) -> Result<(), Why> {
-    let result = issuer.list_since(Instant::now(), &*ctx.clock).await;
+    let result = issuer.list_since(BootInstant::now(), &*ctx.clock).await;
     if issuer.clock_off() {
         let message = "the operator's clock and C1's differ by more than five minutes: nothing is issued, and nothing ends because of time, until they agree";
         return Err((Reason::ClockSkew, message.into()));

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::{
     api::{IssuerKind, IssuerRef, Reason},
     c1::{self, Session},
+    clock::BootInstant,
     clock::Clock,
     inventory::Inventory,
     plan::Identity,
@@ -194,7 +195,7 @@ impl Issuer {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn list_since(&self, since: Instant, clock: &dyn Clock) -> Result<Arc<Inventory>, c1::Error> {
+    pub async fn list_since(&self, since: BootInstant, clock: &dyn Clock) -> Result<Arc<Inventory>, c1::Error> {
         let _one_at_a_time = self.listing.lock().await;
         let state = self.state();
         if let Some(inventory) = state.inventory.filter(|i| i.began_at >= since) {
@@ -204,7 +205,7 @@ impl Issuer {
             let kind = c1::ErrorKind::Credentials("not connected".into());
             return Err(c1::Error { host: String::new(), operation: "list", kind });
         };
-        let (began, began_at) = (clock.now(), Instant::now());
+        let (began, began_at) = (clock.now(), BootInstant::now());
         let inventory = Arc::new(Inventory::new(began, began_at, session.list().await?));
         // The list tells as whom it was read; only an empty one does not.
         let user_id = match inventory.user_id() {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
+    jiff::Timestamp,
 };
 use kube::{Api, ResourceExt, core::PartialObjectMeta, runtime::reflector::ObjectRef};
 
@@ -56,11 +57,11 @@ pub async fn live(
     ctx: &Context,
     object: &PersonalClient,
     reads: BTreeMap<String, ClientRead>,
-    listed: bool,
+    (listed, as_of): (bool, Timestamp),
 ) -> Result<Option<Observed>, Error> {
     let Some(object) = read_object(ctx, object).await? else { return Ok(None) };
     let secret = read_secret(ctx, &object).await;
-    Ok(Some(Observed { listed, live: true, ..observed(ctx, object, secret, reads) }))
+    Ok(Some(Observed { listed, as_of, live: true, ..observed(ctx, object, secret, reads) }))
 }
 
 /// The object as it is; `None`: gone, or another of that name.
@@ -115,7 +116,7 @@ fn observed(
     let uid = object.uid().unwrap_or_default();
     let open = Record::of(&object).open.map(|o| format!("{} {}", o.attempt, o.started_at));
     let open_seen = ctx.memory.open_seen(&uid, open.as_deref());
-    let (in_flight, unsent) = ctx.memory.with(&uid, |k| (k.in_flight, k.unsent.clone()));
+    let known = ctx.memory.with(&uid, |known| known.clone());
     let namespace = namespace(ctx, &object);
     let delivered = match &secret {
         SecretView::Present(seen) => seen.delivered.as_ref(),
@@ -125,12 +126,15 @@ fn observed(
         issuer: issuer(ctx, &object, delivered, namespace.as_deref()),
         namespace_terminating: namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some()),
         live: false,
+        as_of: ctx.clock.now(),
         listed: false,
         cluster: ctx.config.cluster.clone(),
         secret,
         reads,
-        in_flight,
-        unsent,
+        in_flight: known.in_flight,
+        unsent: known.unsent,
+        deleted: known.deleted,
+        delete_failed: known.delete_failed,
         open_seen,
         fresh_attempt: fresh_attempt(),
         timing: ctx.config.timing,

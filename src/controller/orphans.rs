@@ -10,7 +10,7 @@ use crate::{
     api::client_issuer::Orphan,
     c1::Client,
     inventory::Inventory,
-    plan::{Marker, Record},
+    plan::{Marker, claims},
     secret,
 };
 
@@ -51,11 +51,5 @@ fn claimed(ctx: &Context, client: &Client, marker: &Marker) -> bool {
     let Some(object) = ctx.stores.personal_clients.get(&ObjectRef::new(name).within(namespace)) else {
         return false;
     };
-    let Ok(object) = &object.0 else { return true };
-    let record = Record::of(object);
-    let status = object.status.as_ref();
-    record.open.as_ref().is_some_and(|o| o.attempt == marker.attempt)
-        || record.is_abandoned(&marker.attempt)
-        || status.and_then(|s| s.client.as_ref()).is_some_and(|c| c.id == client.id || c.attempt == marker.attempt)
-        || status.is_some_and(|s| s.retiring.iter().any(|r| r.id == client.id))
+    object.0.as_ref().map_or(true, |object| claims(object, client, &marker.attempt))
 }

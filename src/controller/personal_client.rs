@@ -7,7 +7,6 @@ use kube::{
     core::DeserializeGuard,
     runtime::{controller::Action, events::EventType},
 };
-use tokio::time::Instant;
 
 use super::{
     act,
@@ -19,11 +18,11 @@ use super::{
 };
 use crate::{
     api::{PersonalClient, PersonalClientStatus, Reason},
-    clock::LONGEST_SLEEP,
+    clock::{BootInstant, LONGEST_SLEEP},
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, Anchor, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step,
-        Victim, plan, status,
+        Abandon, Anchor, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step, plan,
+        status,
     },
 };
 
@@ -94,8 +93,9 @@ fn wake(ctx: &Context, decision: &Plan) -> Action {
 async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, Error> {
     let mut reads = BTreeMap::new();
     let mut listed = false;
+    let as_of = ctx.clock.now();
     for _ in 0..MOST_LOOKS {
-        let Some(observed) = observe::live(ctx, cached, reads.clone(), listed).await? else {
+        let Some(observed) = observe::live(ctx, cached, reads.clone(), (listed, as_of)).await? else {
             return Ok(Action::await_change());
         };
         let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
@@ -133,7 +133,7 @@ async fn fetch(
     match look {
         // The next round reads it anyway.
         Look::Live => {}
-        Look::List => drop(issuer.list_since(Instant::now(), &*ctx.clock).await?),
+        Look::List => drop(issuer.list_since(BootInstant::now(), &*ctx.clock).await?),
         Look::Client(id) => {
             if let Some(session) = issuer.state().session {
                 let read = session.get(id).await?.map_or(ClientRead::Gone, |client| ClientRead::Live(Box::new(client)));
@@ -165,7 +165,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
         Step::Render(_) => act::render(ctx, &object).await?,
         Step::Strike(id) => strike(ctx, &object, id, false).await?,
-        Step::Revoke(victim) => revoke(ctx, &object, identity.as_ref(), victim).await?,
+        Step::Revoke(id) => revoke(ctx, &object, identity.as_ref(), id).await?,
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
             return fly(ctx, object, identity, start).await;
@@ -308,12 +308,7 @@ async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientSta
 }
 
 /// Deletes a client whose overlap is over, then strikes it from status.
-async fn revoke(
-    ctx: &Context,
-    object: &PersonalClient,
-    identity: Option<&Identity>,
-    victim: &Victim,
-) -> Result<(), Error> {
+async fn revoke(ctx: &Context, object: &PersonalClient, identity: Option<&Identity>, id: &str) -> Result<(), Error> {
     let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
     let Some(issuer) = ctx.issuers.get(&key) else { return Ok(()) };
     let state = issuer.state();
@@ -322,11 +317,9 @@ async fn revoke(
     if !ctx.leadership.is_current() {
         return Ok(());
     }
-    if issuer.delete(&session, &victim.id).await? {
-        ctx.metrics.client_deleted();
-    }
+    act::delete_client(ctx, object, (&issuer, &session), id).await?;
     reach(FaultPoint::After(EffectKind::DeleteClient));
-    strike(ctx, object, &victim.id, true).await
+    strike(ctx, object, id, true).await
 }
 
 async fn strike(ctx: &Context, object: &PersonalClient, id: &str, revoked: bool) -> Result<(), Error> {

@@ -3,10 +3,9 @@
 use kube::ResourceExt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{
-    act::{credential, patch_metadata, write_secret, write_status},
+    act::{credential, delete_client, patch_metadata, write_secret, write_status},
     context::Context,
     error::{Error, kubernetes},
     issuers::{Issuer, IssuerKey},
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     api::{FENCE_ANNOTATION, FINALIZER, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, Reason},
     c1::{self, Certainty, CreateRequest},
+    clock::BootInstant,
     fault::{EffectKind, FaultPoint, reach},
     plan::{
         Anchor, Answer, Delivered, Effect, Flight, Guards, Identity, Next, Outcome, Record, SecretSeen, SecretView,
@@ -52,21 +52,24 @@ impl<'a> Pilot<'a> {
     /// Runs a transaction to its end, within the budget. When that is over it is told so once, and has a little more time to
     /// clean up after itself.
     pub async fn fly(mut self, (mut flight, mut effect): Next) -> Outcome {
-        let mut deadline = Instant::now() + self.ctx.config.timing.budget;
+        let mut deadline = BootInstant::now() + self.ctx.config.timing.budget;
         let mut extended = false;
         let mut pause = SHORTEST_PAUSE;
         while let Some(wanted) = effect {
-            let over = Instant::now() >= deadline;
+            let over = BootInstant::now() >= deadline;
             if over && !extended {
-                (extended, deadline) = (true, Instant::now() + CLEAN_UP);
+                (extended, deadline) = (true, BootInstant::now() + CLEAN_UP);
             }
-            let goes_on = !over || (flight.cleans_up() && Instant::now() < deadline);
-            let answer = if self.may_act() && goes_on { self.perform(wanted).await } else { Answer::OutOfTime };
-            if matches!(answer, Answer::Unknown { .. }) {
+            let goes_on = !over || (flight.cleans_up() && BootInstant::now() < deadline);
+            let may_act = self.may_act() && goes_on;
+            let answer = if may_act { self.perform(wanted.clone()).await } else { Answer::OutOfTime };
+            let unknown = matches!(answer, Answer::Unknown { .. });
+            (flight, effect) = next(flight, answer, self.ctx.clock.now(), &Guards::ALL);
+            // Whatever the answer was: the same once more is not sent at once.
+            if unknown || effect.as_ref() == Some(&wanted) {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            (flight, effect) = next(flight, answer, self.ctx.clock.now(), &Guards::ALL);
         }
         match flight {
             Flight::Landed(outcome) => *outcome,
@@ -295,10 +298,9 @@ impl<'a> Pilot<'a> {
             (Err(answer), _) => return answer,
             (_, None) => return Answer::Conflict,
         };
-        match issuer.delete(&session, id).await {
+        match delete_client(self.ctx, &self.object, (issuer, &session), id).await {
             Ok(true) => {
                 tracing::info!(object = self.name(), client = id, "client deleted at C1");
-                self.ctx.metrics.client_deleted();
                 Answer::Done(Anchor { uid: id.into(), resource_version: String::new() })
             }
             Ok(false) => Answer::Gone,

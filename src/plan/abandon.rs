@@ -1,7 +1,8 @@
 //! Abandon: the only way in which a client is deleted because nobody has its secret. `docs/protocol.md`, "Abandon".
 //!
 //! Burn the attempt on the object, so that its maker cannot record it; read the Secret, whose word is final; fence it, so
-//! that its maker cannot deliver; then delete.
+//! that its maker cannot deliver; then delete. Where there is no Secret to fence, status must not say Ready: what a sleeping
+//! maker delivers after that is dead.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,6 +11,7 @@ use super::{
     guards::Guards,
     observed::SecretView,
     record::Record,
+    status,
     step::AbandonStep,
 };
 use crate::api::Reason;
@@ -20,6 +22,8 @@ pub struct Abandon {
     step: AbandonStep,
     /// Why the maker gives up; `None`: this is a repair.
     because: Option<(Reason, String)>,
+    /// Another made the client, and status vouches for the Secret.
+    vouched: bool,
     state: State,
 }
 
@@ -36,12 +40,8 @@ impl Abandon {
     /// The transaction, and its first effect.
     #[must_use]
     pub fn start(step: AbandonStep, because: Option<(Reason, String)>) -> Next {
-        let abandon = Box::new(Self { step, because, state: State::ReadObject });
-        if abandon.step.burn {
-            abandon.go(State::ReadObject, Effect::ReadObject)
-        } else {
-            abandon.go(State::ReadSecret, Effect::ReadSecret)
-        }
+        let abandon = Box::new(Self { step, because, vouched: false, state: State::ReadObject });
+        abandon.go(State::ReadObject, Effect::ReadObject)
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -74,12 +74,13 @@ impl Abandon {
                     self.because = None;
                     return self.land(false);
                 }
+                self.vouched = self.because.is_none() && status::is_ready(&status);
                 let record = Record::of(&object);
                 if record.open.as_ref().is_some_and(|o| o.attempt != self.step.attempt) {
                     // Somebody else is at it: that this one failed is not what is to be said of the object.
                     self.because = None;
                 }
-                if record.is_abandoned(&self.step.attempt) || !guards.burn {
+                if !self.step.burn || record.is_abandoned(&self.step.attempt) || !guards.burn {
                     return self.read_secret(guards);
                 }
                 let effect =
@@ -106,6 +107,8 @@ impl Abandon {
 
     fn secret_read(mut self: Box<Self>, answer: Answer, guards: &Guards) -> Next {
         match answer {
+            // It is lost, which status must say first.
+            Answer::Secret(SecretView::Absent) if self.vouched && guards.say_lost_first => self.land(false),
             Answer::Secret(SecretView::Absent) => self.delete(),
             Answer::Secret(SecretView::Present(secret)) => match &secret.delivered {
                 // The Secret's word is final: somebody delivered it; or delivered another, and gave this one an overlap.
@@ -117,6 +120,7 @@ impl Abandon {
                 }
                 Some(d)
                     if guards.fence
+                        && d.is_of(&self.step.owner)
                         && d.client.attempt != self.step.attempt
                         && secret.fence.as_deref() != Some(&self.step.attempt) =>
                 {

@@ -13,7 +13,7 @@ use super::{
     observed::{Observed, SecretView},
     record::{Content, Delivered, Record, SecretSeen},
     status,
-    step::{AbandonStep, Look, Plan, Step, Victim},
+    step::{AbandonStep, Look, Plan, Step},
     wanted::{asked, template_digest},
 };
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
 
 /// How soon a Secret that could not be read is read again.
 pub(super) const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
+
+/// How many clients that nobody can use may live before they must go first.
+const MOST_STRAYS: usize = 3;
 
 /// One decision being made.
 pub(super) struct Decision<'a> {
@@ -76,11 +79,20 @@ impl<'a> Decision<'a> {
             .or_else(|| self.secret_left())
             .or_else(|| self.first_the_truth())
             .or_else(|| self.open_attempt())
-            .or_else(|| self.strays())
-            .or_else(|| self.retiring_due())
-            .or_else(|| self.new_client())
-            .or_else(|| self.rendering())
-            .unwrap_or_else(|| self.steady())
+            .unwrap_or_else(|| self.former_and_current())
+    }
+
+    /// What nobody uses goes before another comes. But while C1 refuses to delete it, the present credential does not wait
+    /// for that; unless delivery fails as well, where each try would leave one more.
+    fn former_and_current(&self) -> Plan {
+        let current = || self.new_client().or_else(|| self.rendering()).unwrap_or_else(|| self.steady());
+        let former = || self.strays().or_else(|| self.retiring_due());
+        let strays = self.listed().filter(|(client, marker)| self.is_stray(client, marker)).count();
+        if !self.o.delete_failed || strays >= MOST_STRAYS {
+            return former().unwrap_or_else(current);
+        }
+        let current = current();
+        if current.step == Step::Nothing { former().unwrap_or(current) } else { current }
     }
 
     // --- rows -----------------------------------------------------------------------------------------------------
@@ -133,7 +145,7 @@ impl<'a> Decision<'a> {
             Some(_) => {
                 let open = self.record.open.as_ref().filter(|o| o.attempt == client.attempt).map(|o| o.started_at);
                 let made = client.created_at.as_ref().map(|t| t.0).or(open);
-                let young = made.is_some_and(|made| self.since(made) < self.o.timing.settle);
+                let young = made.is_some_and(|made| !self.is_settled(made));
                 young.then(|| Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) })
             }
         }
@@ -183,29 +195,26 @@ impl<'a> Decision<'a> {
                 Reason::InventoryIncomplete,
                 "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients",
             )),
-            Opened::Found(client) => Some(self.step(Step::Abandon(AbandonStep {
-                attempt: self.record.open.as_ref().map(|o| o.attempt.clone()).unwrap_or_default(),
-                client_id: client.id.clone(),
-                burn: true,
-                secret_name: self.o.object.secret_name().into(),
-            }))),
+            Opened::Found(client) => {
+                let attempt = self.record.open.as_ref().map(|o| o.attempt.clone()).unwrap_or_default();
+                Some(self.abandon(attempt, client, true))
+            }
         }
+    }
+
+    fn abandon(&self, attempt: String, client: &Client, burn: bool) -> Plan {
+        let owner = self.marker_owner.clone();
+        self.step(Step::Abandon(AbandonStep { attempt, client_id: client.id.clone(), burn, owner }))
     }
 
     /// Row 10: clients that we asked for and that nobody can use: of an abandoned attempt, or made twice for a known one.
     fn strays(&self) -> Option<Plan> {
         self.identity()?;
-        let stray = self.listed().find(|(client, marker)| self.is_stray(client, marker))?;
-        let step = AbandonStep {
-            attempt: stray.1.attempt,
-            client_id: stray.0.id.clone(),
-            burn: false,
-            secret_name: self.o.object.secret_name().into(),
-        };
-        Some(self.step(Step::Abandon(step)))
+        let (client, marker) = self.listed().find(|(client, marker)| self.is_stray(client, marker))?;
+        Some(self.abandon(marker.attempt, client, false))
     }
 
-    /// Row 11: a retiring client whose overlap is over.
+    /// Row 11: a retiring client whose overlap is over. One that C1 may not know everywhere yet is not taken for gone.
     fn retiring_due(&self) -> Option<Plan> {
         let issuer = self.o.issuer.as_ref().filter(|i| !i.clock_off)?;
         let identity = issuer.identity.as_ref()?;
@@ -213,10 +222,14 @@ impl<'a> Decision<'a> {
             r.revoke_time.0 <= self.now
                 && (&r.host, &r.user_id) == (&identity.host, &identity.user_id)
                 && !self.secret_names(&r.id)
+                && self.is_settled(r.since.0)
         })?;
+        // Should its create have taken effect twice, nobody remembers the other when it is struck: it must have been seen.
+        let seen = self.inventory().is_some_and(|i| i.began >= due.since.0 + self.o.timing.settle);
         Some(match self.marked(&due.id) {
+            _ if !seen && !self.o.listed => self.step(Step::Look(Look::List)),
             None => self.step(Step::Look(Look::Client(due.id.clone()))),
-            Some(true) => self.step(Step::Revoke(Victim::from(due))),
+            Some(true) => self.step(Step::Revoke(due.id.clone())),
             Some(false) => self.step(Step::Strike(due.id.clone())),
         })
     }
@@ -234,7 +247,7 @@ impl<'a> Decision<'a> {
         Some(self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)))
     }
 
-    /// The template changed, or somebody changed what it put there.
+    /// Row 13: the template changed, or somebody changed what it put there.
     fn rendering(&self) -> Option<Plan> {
         let Holding::Ours(seen, delivered) = self.holding() else { return None };
         let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
@@ -271,7 +284,7 @@ impl<'a> Decision<'a> {
             .expires_time
             .iter()
             .map(|t| t.0)
-            .chain(self.status.retiring.iter().map(|r| r.revoke_time.0))
+            .chain(self.status.retiring.iter().flat_map(|r| [r.revoke_time.0, r.since.0 + self.o.timing.settle]))
             .filter(|time| *time > self.now)
             .min();
         let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
@@ -321,12 +334,9 @@ impl<'a> Decision<'a> {
             SecretView::Present(seen) => seen.as_ref(),
         };
         let Some(delivered) = &seen.delivered else { return Holding::Foreign };
-        let (metadata, owner) = (&self.o.object.metadata, &delivered.owner);
-        let same_name =
-            metadata.namespace.as_ref() == Some(&owner.namespace) && metadata.name.as_ref() == Some(&owner.name);
-        if !same_name || marker::cluster_id(&delivered.cluster) != marker::cluster_id(&self.o.cluster) {
+        if !delivered.is_of(&self.marker_owner) {
             Holding::Foreign
-        } else if metadata.uid.as_ref() == Some(&owner.uid) {
+        } else if self.o.object.metadata.uid.as_ref() == Some(&delivered.owner.uid) {
             Holding::Ours(seen, delivered)
         } else {
             Holding::Left(seen, delivered)
@@ -347,6 +357,7 @@ impl<'a> Decision<'a> {
         }
         let known = |attempt: &str| {
             self.status.client.as_ref().is_some_and(|c| c.attempt == attempt)
+                || self.status.retiring.iter().any(|r| r.attempt == attempt)
                 || matches!(self.holding(), Holding::Ours(_, d) if d.client.attempt == attempt)
         };
         self.record.is_abandoned(&marker.attempt) || known(&marker.attempt)

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{api::IssuedClient, c1::Client};
 
+/// When evidence that has grown old is fetched anew.
+const SOON: Duration = Duration::from_secs(1);
 /// How many attempts may be closed without a complete list.
 const MOST_UNPROVEN: usize = 3;
 
@@ -30,6 +32,7 @@ pub(super) enum Presence {
 }
 
 /// What has become of the open attempt.
+#[derive(Clone, Copy)]
 pub(super) enum Opened<'a> {
     /// There is none: status or Secret carries it, or its client retires already.
     No,
@@ -97,6 +100,20 @@ impl<'a> Decision<'a> {
         })
     }
 
+    pub(super) fn is_listed(&self, id: &str) -> bool {
+        self.inventory().is_some_and(|i| i.client(id).is_some())
+    }
+
+    /// Whether what was made then was known everywhere at C1 when it was asked: only then is it gone when C1 says so.
+    pub(super) fn is_settled(&self, made: Timestamp) -> bool {
+        made + self.o.timing.settle <= self.now.min(self.o.as_of)
+    }
+
+    /// When it will be, should it not be so yet.
+    pub(super) fn settled_at(&self, made: Timestamp) -> Option<Timestamp> {
+        (!self.is_settled(made)).then(|| (made + self.o.timing.settle).max(self.now + SOON))
+    }
+
     pub(super) fn presence(&self, client: &IssuedClient) -> Presence {
         if let Some(listed) = self.inventory().and_then(|i| i.client(&client.id)) {
             return if self.is_marked(listed) { Presence::Live } else { Presence::MarkerLost };
@@ -111,7 +128,7 @@ impl<'a> Decision<'a> {
         let old = client
             .created_at
             .as_ref()
-            .is_some_and(|created| self.since(created.0) >= settle && inventory.began >= created.0 + settle / 5);
+            .is_some_and(|created| self.is_settled(created.0) && inventory.began >= created.0 + settle / 5);
         if !same_user || !old {
             return Presence::Unproven;
         }

@@ -212,10 +212,14 @@ pub enum Flight {
 }
 
 impl Flight {
-    /// Whether it takes back what was made. When its time is over it needs a little more, and not to be told so.
+    /// Whether it takes back what was made, or is about to see whether it must. When its time is over it needs a little more, and not to be told so.
     #[must_use]
     pub fn cleans_up(&self) -> bool {
-        matches!(self, Self::Abandon(_) | Self::Withdraw(_))
+        match self {
+            Self::Abandon(_) | Self::Withdraw(_) => true,
+            Self::Issue(issue) => issue.is_confirming(),
+            Self::Remove(_) | Self::Landed(_) => false,
+        }
     }
 }
 

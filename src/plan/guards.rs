@@ -30,6 +30,8 @@ pub struct Guards {
     pub name_owed: bool,
     /// A removal judges attempts by a list that was read for that very decision.
     pub list_for_removal: bool,
+    /// … and only when all that C1 may show late has come to light.
+    pub settle_for_removal: bool,
     /// A maker whose object goes, or is gone, deletes what it delivered.
     pub clean_up: bool,
 }
@@ -50,6 +52,7 @@ impl Guards {
         prove_takeover: true,
         name_owed: true,
         list_for_removal: true,
+        settle_for_removal: true,
         clean_up: true,
     };
 }

@@ -6,6 +6,7 @@ use super::{
     abandon::Abandon,
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
     guards::Guards,
+    marker,
     observed::{SecretView, Timing},
     record::{Content, Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
     status,
@@ -73,6 +74,11 @@ impl Issue {
     pub fn start(step: IssueStep, object: PersonalClient, cluster: String, timing: Timing) -> Next {
         let effect = Effect::Preflight { roles: step.wanted.scoped_roles.clone(), secret: step.secret.clone() };
         (Flight::Issue(Box::new(Self { step, object, cluster, timing, state: State::Preflight })), Some(effect))
+    }
+
+    /// It has delivered, could not record, and looks whether its object is still there.
+    pub(super) fn is_confirming(&self) -> bool {
+        matches!(self.state, State::Confirm { .. })
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -281,18 +287,19 @@ impl Issue {
     fn confirmed(self: Box<Self>, secret: Anchor, client: Box<IssuedClient>, answer: &Answer, now: Timestamp) -> Next {
         match answer {
             Answer::Object(object) if !self.keeps(object.as_deref()) => {
-                let made = (self.step.attempt.clone(), client.id);
-                Withdraw::start(made, (self.step.secret_name.clone(), secret), object.as_deref(), now)
+                let uid = self.object.metadata.uid.clone().unwrap_or_default();
+                Withdraw::start(uid, *client, (self.step.secret_name.clone(), secret), object.as_deref(), now)
             }
             Answer::Object(_) | Answer::OutOfTime => landed(Outcome::Delivered),
             _ => self.go(State::Confirm { secret, client }, Effect::ReadObject),
         }
     }
 
-    /// Whether what was delivered is to stay: the object does, or said so before it went.
+    /// Whether what was delivered is to stay: the object does, or said so before it went. Then it was delivered before the
+    /// Secret was fenced. Where there was no Secret to fence, and to keep, it may hold what its removal has deleted.
     fn keeps(&self, object: Option<&PersonalClient>) -> bool {
         let stays = object.is_some_and(|o| o.metadata.deletion_timestamp.is_none());
-        stays || object.unwrap_or(&self.object).retains()
+        stays || (self.step.secret.is_some() && object.unwrap_or(&self.object).retains())
     }
 
     fn somebody_elses(&self, client: &IssuedClient) -> Next {
@@ -310,11 +317,13 @@ impl Issue {
     }
 
     fn abandon(&self, client: &IssuedClient, reason: Reason, message: String) -> Next {
+        let metadata = &self.object.metadata;
+        let text = |s: &Option<String>| s.clone().unwrap_or_default();
         let step = AbandonStep {
             attempt: self.step.attempt.clone(),
             client_id: client.id.clone(),
             burn: true,
-            secret_name: self.step.secret_name.clone(),
+            owner: marker::owner(&self.cluster, &text(&metadata.namespace), &text(&metadata.name)),
         };
         Abandon::start(step, Some((reason, message)))
     }

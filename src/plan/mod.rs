@@ -35,7 +35,7 @@ use k8s_openapi::jiff::Timestamp;
 pub use marker::Marker;
 pub use observed::{ClientRead, Identity, InventoryView, IssuerView, Observed, SecretView, Timing};
 pub use record::{
-    AbandonedAttempt, Content, Delivered, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen,
+    AbandonedAttempt, Content, Delivered, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen, claims,
 };
 pub use remove::Remove;
 use sha2::{Digest, Sha256};

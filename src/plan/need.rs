@@ -203,9 +203,8 @@ impl Decision<'_> {
         for client in
             delivered.replaces.iter().filter(|r| r.id != delivered.client.id && self.is_mine(&r.host, &r.user_id))
         {
-            let listed = self.inventory().is_some_and(|i| i.client(&client.id).is_some());
             match self.read(&client.id) {
-                _ if listed => living.push(client),
+                _ if self.is_listed(&client.id) || !self.is_settled(client.since.0) => living.push(client),
                 None => return Err(Look::Client(client.id.clone())),
                 Some(Presence::Gone) => {}
                 Some(_) => living.push(client),
@@ -221,9 +220,8 @@ impl Decision<'_> {
 
     /// Whether a client lives, as far as can be known; `None`: a read would tell.
     pub(super) fn may_live(&self, client: &IssuedClient) -> Option<bool> {
-        if !self.is_mine(&client.host, &client.user_id)
-            || self.inventory().is_some_and(|i| i.client(&client.id).is_some())
-        {
+        let young = client.created_at.as_ref().is_some_and(|created| !self.is_settled(created.0));
+        if !self.is_mine(&client.host, &client.user_id) || self.is_listed(&client.id) || young {
             return Some(true);
         }
         self.read(&client.id).map(|presence| presence != Presence::Gone)

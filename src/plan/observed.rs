@@ -1,6 +1,9 @@
 //! What `plan` decides on: plain data, gathered by the shell.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -27,6 +30,8 @@ pub struct Observed {
     pub namespace_terminating: bool,
     /// The Secret of the name that the object wants.
     pub secret: SecretView,
+    /// When the first evidence for this decision was fetched: what C1 did not know then it may know now.
+    pub as_of: Timestamp,
     /// Reads of single clients at C1, made for this decision.
     pub reads: BTreeMap<String, ClientRead>,
     /// A list was read for this very decision.
@@ -35,6 +40,10 @@ pub struct Observed {
     pub in_flight: bool,
     /// The open attempt, when this process knows that no create was sent for it.
     pub unsent: Option<String>,
+    /// Clients that this process has deleted: that C1 does not know them is no surprise.
+    pub deleted: BTreeSet<String>,
+    /// C1 has refused lately to delete one.
+    pub delete_failed: bool,
     /// For how long this process has seen the open attempt.
     pub open_seen: Duration,
     /// The name of a new attempt, should one be needed (the core has no randomness of its own).

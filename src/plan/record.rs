@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::wanted::template_digest;
-use crate::api::{IssuedClient, IssuerRef, PersonalClient, RECORD_ANNOTATION, RetiringClient, SecretTemplate};
+use super::{marker, wanted::template_digest};
+use crate::{
+    api::{IssuedClient, IssuerRef, PersonalClient, RECORD_ANNOTATION, RetiringClient, SecretTemplate},
+    c1::Client,
+};
 
 /// How many abandoned attempts are remembered, and for how long: a create may land long after its caller gave up.
 const MOST_ABANDONED: usize = 10;
@@ -120,6 +123,15 @@ pub struct Delivered {
     pub replaces: Vec<RetiringClient>,
 }
 
+impl Delivered {
+    /// Whether the Secret is of the object with this owner part in its markers, or of an earlier one of its name.
+    #[must_use]
+    pub fn is_of(&self, owner: &str) -> bool {
+        let own = marker::owner(&self.cluster, &self.owner.namespace, &self.owner.name);
+        marker::owner_id(&own) == marker::owner_id(owner)
+    }
+}
+
 /// The owner of a Secret. No owner reference: the garbage collector would delete a restored Secret, whose owner has a new
 /// UID.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +203,17 @@ pub enum Content {
     },
     /// They are not.
     Altered,
+}
+
+/// Whether an object answers for a client with its marker. Whoever uses the client of an open attempt has its secret, which
+/// we do not: that one will not be abandoned, only reported.
+#[must_use]
+pub fn claims(object: &PersonalClient, client: &Client, attempt: &str) -> bool {
+    let (record, status) = (Record::of(object), object.status.as_ref());
+    let open = record.open.as_ref().is_some_and(|o| o.attempt == attempt) && client.last_used_at.is_none();
+    let current = status.and_then(|s| s.client.as_ref()).is_some_and(|c| c.id == client.id || c.attempt == attempt);
+    let retires = status.is_some_and(|s| s.retiring.iter().any(|r| r.id == client.id));
+    open || record.is_abandoned(attempt) || current || retires
 }
 
 #[cfg(test)]

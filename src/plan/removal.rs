@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::{
     decide::{Decision, Holding, SECRET_UNREADABLE},
-    evidence::Opened,
+    evidence::{Opened, Presence},
     observed::IssuerView,
+    record::SecretSeen,
     step::{Look, Plan, RemoveStep, Step, Victim},
 };
 use crate::api::{ABANDON_ANNOTATION, Reason};
@@ -20,6 +23,8 @@ struct Doomed {
     host: String,
     user_id: String,
     expired: bool,
+    /// Until then C1 may not know it everywhere.
+    settled_at: Option<Timestamp>,
 }
 
 impl Decision<'_> {
@@ -42,16 +47,30 @@ impl Decision<'_> {
         if let Some(plan) = self.unresolved(&doomed) {
             return plan;
         }
+        // What only the Secret names would be forgotten with it.
+        if let Some(step) = self.owed().filter(|_| !self.retain()) {
+            return self.step(step);
+        }
         let mut victims = vec![];
         let mut left_behind = vec![];
-        for client in doomed.iter().filter(|d| !d.expired) {
-            match self.marked(&client.id) {
-                None => return self.step(Step::Look(Look::Client(client.id.clone()))),
-                Some(true) => victims.push(Victim { id: client.id.clone() }),
+        let mut unseen = vec![];
+        for client in doomed.iter().filter(|d| !d.expired && !self.o.deleted.contains(&d.id)) {
+            let gone = self.read(&client.id) == Some(Presence::Gone);
+            match (self.marked(&client.id), client.settled_at) {
+                (None, _) => return self.step(Step::Look(Look::Client(client.id.clone()))),
+                (Some(true), None) if gone => {}
+                (Some(true), Some(until)) if gone => unseen.push((client, until)),
+                (Some(true), young) => victims.push(Victim { id: client.id.clone(), young: young.is_some() }),
                 // Somebody took our marker away in C1's console: not ours to delete (P4).
-                Some(false) => left_behind.push(client.id.clone()),
+                (Some(false), _) => left_behind.push(client.id.clone()),
             }
         }
+        if let (true, Some((client, until))) = (victims.is_empty(), unseen.iter().max_by_key(|(_, until)| *until)) {
+            let message =
+                format!("client {} was made a moment ago, and C1 does not know it: waiting until it would", client.id);
+            return Plan { wake: Some(*until), ..self.not_ready(Reason::Deleting, &message) };
+        }
+        victims.extend(unseen.iter().map(|(client, _)| Victim { id: client.id.clone(), young: true }));
         self.remove(victims, left_behind)
     }
 
@@ -74,6 +93,7 @@ impl Decision<'_> {
                     host: client.host.clone(),
                     user_id: client.user_id.clone(),
                     expired: self.expired(client),
+                    settled_at: client.created_at.as_ref().and_then(|created| self.settled_at(created.0)),
                 });
             }
             // What only the Secret names was struck from status, or never reached it; another user's cannot be ended.
@@ -84,6 +104,7 @@ impl Decision<'_> {
                     host: client.host.clone(),
                     user_id: client.user_id.clone(),
                     expired: false,
+                    settled_at: self.settled_at(client.since.0),
                 });
             }
         }
@@ -91,7 +112,12 @@ impl Decision<'_> {
             Opened::No => None,
             _ => self.record.open.as_ref().map(|o| &o.attempt),
         };
-        let known = |attempt: &str| !self.retain() && self.status.client.as_ref().is_some_and(|c| c.attempt == attempt);
+        let status = &self.status;
+        let known = |attempt: &str| {
+            !self.retain()
+                && (status.client.as_ref().is_some_and(|c| c.attempt == attempt)
+                    || status.retiring.iter().any(|r| r.attempt == attempt))
+        };
         for (client, marker) in self.listed() {
             let ours =
                 self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
@@ -102,6 +128,7 @@ impl Decision<'_> {
                     host: identity.map(|i| i.host.clone()).unwrap_or_default(),
                     user_id: client.user_id.clone(),
                     expired: false,
+                    settled_at: client.created_at.and_then(|created| self.settled_at(created)),
                 });
             }
         }
@@ -156,7 +183,15 @@ impl Decision<'_> {
             }
             _ => {}
         }
-        // What was abandoned may have come to life late. Not by the deletion's time: it is another clock's, cut to seconds.
+        // When the object is gone nobody remembers its attempts: what they made must have come to light before.
+        let unseen = self.record.open.as_ref().filter(|_| matches!(open, Opened::Nothing));
+        let made = unseen.map(|o| o.started_at + self.o.timing.budget);
+        let made = made.into_iter().chain(self.record.abandoned.iter().map(|a| a.since)).max();
+        if let Some(until) = made.and_then(|made| self.settled_at(made)).filter(|_| self.guards.settle_for_removal) {
+            let message = "C1 may show what an attempt has made a while later: waiting until it would";
+            return Some(Plan { wake: Some(until), ..self.not_ready(Reason::Deleting, message) });
+        }
+        // Not by the deletion's time: it is another clock's, cut to seconds.
         (attempts && !self.o.listed && self.guards.list_for_removal).then(|| self.step(Step::Look(Look::List)))
     }
 
@@ -186,6 +221,17 @@ impl Decision<'_> {
             }
             _ => None,
         };
-        self.step(Step::Remove(RemoveStep { victims, secret, left_behind }))
+        self.step(Step::Remove(RemoveStep { fence: self.fence(), secret, victims, left_behind }))
+    }
+
+    /// A Secret that stays must not be overwritten, by a maker that stands still, with what its removal deletes.
+    fn fence(&self) -> Option<(Box<SecretSeen>, String)> {
+        let seen = match self.holding() {
+            Holding::Ours(seen, _) | Holding::Left(seen, _) if self.retain() && self.guards.fence => seen,
+            _ => return None,
+        };
+        let open = (!matches!(self.opened(), Opened::No)).then(|| self.record.open.as_ref().map(|o| &o.attempt));
+        let attempt = open.flatten().or(self.record.abandoned.last().map(|a| &a.attempt))?;
+        (seen.fence.as_ref() != Some(attempt)).then(|| (Box::new(seen.clone()), attempt.clone()))
     }
 }

@@ -1,9 +1,13 @@
-//! The end of an object: its clients, then its Secret, then the finalizer. `docs/protocol.md`.
+//! The end of an object: its Secret, its clients, then the finalizer. `docs/protocol.md`.
+//!
+//! The Secret goes first: nobody reads from it what is about to die, and an object that is made anew cannot adopt it, whose
+//! client an unanswered delete may still end. Before that status names all that the Secret does.
 
 use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
     step::RemoveStep,
 };
+use crate::api::Reason;
 
 /// An object being let go.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,13 +16,16 @@ pub struct Remove {
     at: Anchor,
     /// Clients deleted so far.
     revoked: usize,
+    /// A client that C1 does not know, and may not know yet.
+    unseen: Option<String>,
     state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    DeleteClient,
+    Fence,
     DeleteSecret,
+    DeleteClient,
     RemoveFinalizer,
 }
 
@@ -26,7 +33,7 @@ impl Remove {
     /// The transaction, and its first effect.
     #[must_use]
     pub fn start(step: RemoveStep, at: Anchor) -> Next {
-        Box::new(Self { step, at, revoked: 0, state: State::DeleteClient }).onward()
+        Box::new(Self { step, at, revoked: 0, unseen: None, state: State::Fence }).onward()
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -35,12 +42,19 @@ impl Remove {
     }
 
     fn onward(mut self: Box<Self>) -> Next {
+        if let Some((over, attempt)) = self.step.fence.take() {
+            return self.go(State::Fence, Effect::Fence { over, attempt });
+        }
+        if let Some((name, uid, resource_version)) = self.step.secret.take() {
+            return self.go(State::DeleteSecret, Effect::DeleteSecret { name, at: Anchor { uid, resource_version } });
+        }
         if let Some(victim) = self.step.victims.get(self.revoked) {
             let effect = Effect::DeleteClient { id: victim.id.clone() };
             return self.go(State::DeleteClient, effect);
         }
-        if let Some((name, uid, resource_version)) = self.step.secret.take() {
-            return self.go(State::DeleteSecret, Effect::DeleteSecret { name, at: Anchor { uid, resource_version } });
+        if let Some(id) = self.unseen {
+            let message = format!("client {id} was made a moment ago, and C1 does not know it");
+            return landed(Outcome::Failed { reason: Reason::RevocationBlocked, message, unsent: false });
         }
         let effect = Effect::RemoveFinalizer { at: self.at.clone() };
         self.go(State::RemoveFinalizer, effect)
@@ -48,11 +62,14 @@ impl Remove {
 
     pub(super) fn next(mut self: Box<Self>, answer: Answer) -> Next {
         match (self.state, answer) {
-            (State::DeleteClient, Answer::Done(_) | Answer::Gone) => {
+            (State::Fence, Answer::Done(_)) | (State::DeleteSecret, Answer::Done(_) | Answer::Gone) => self.onward(),
+            (State::DeleteClient, answer @ (Answer::Done(_) | Answer::Gone)) => {
+                let victim = self.step.victims.get(self.revoked);
+                let unseen = victim.filter(|v| v.young && matches!(answer, Answer::Gone)).map(|v| v.id.clone());
+                self.unseen = unseen.or(self.unseen);
                 self.revoked += 1;
                 self.onward()
             }
-            (State::DeleteSecret, Answer::Done(_) | Answer::Gone) => self.onward(),
             (State::RemoveFinalizer, Answer::Done(_) | Answer::Gone) => {
                 landed(Outcome::Removed { revoked: self.revoked, left_behind: self.step.left_behind })
             }

@@ -115,6 +115,7 @@ pub fn retiring(client: &IssuedClient, since: Timestamp, overlap: std::time::Dur
         issuer_ref: client.issuer_ref.clone(),
         host: client.host.clone(),
         user_id: client.user_id.clone(),
+        attempt: client.attempt.clone(),
         since: Time(to_seconds(since)),
         revoke_time: end_of(since, overlap),
     }

@@ -7,7 +7,7 @@ use super::{
     record::{Record, SecretSeen},
     wanted::Wanted,
 };
-use crate::api::{IssuedClient, IssuerRef, PersonalClientStatus, RetiringClient};
+use crate::api::{IssuedClient, IssuerRef, PersonalClientStatus};
 
 /// What to do next with one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub enum Step {
     /// Delete a client whose secret nobody has.
     Abandon(AbandonStep),
     /// Delete a client whose overlap is over, then strike it from status.
-    Revoke(Victim),
+    Revoke(String),
     /// Strike a retiring client from status: it is not ours to delete any more.
     Strike(String),
     /// Delete what there is, then let the object go.
@@ -105,8 +105,8 @@ pub struct AbandonStep {
     pub client_id: String,
     /// Whether the attempt still has to be burnt.
     pub burn: bool,
-    /// Name of the Secret that it was for.
-    pub secret_name: String,
+    /// Owner part of the object's markers: no other object's Secret is fenced.
+    pub owner: String,
 }
 
 /// A client to delete.
@@ -114,21 +114,19 @@ pub struct AbandonStep {
 pub struct Victim {
     /// Its id at C1.
     pub id: String,
+    /// C1 may not know it everywhere yet: that it does not is no proof that it is gone.
+    pub young: bool,
 }
 
 /// The end of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveStep {
-    /// Clients to delete.
-    pub victims: Vec<Victim>,
+    /// The Secret that stays, and the attempt that must not overwrite it any more.
+    pub fence: Option<(Box<SecretSeen>, String)>,
     /// The Secret to delete: name, UID, version.
     pub secret: Option<(String, String, String)>,
+    /// Clients to delete.
+    pub victims: Vec<Victim>,
     /// Clients that stay although they should not, for the event: somebody allowed it, or their marker is gone.
     pub left_behind: Vec<String>,
-}
-
-impl From<&RetiringClient> for Victim {
-    fn from(client: &RetiringClient) -> Self {
-        Self { id: client.id.clone() }
-    }
 }

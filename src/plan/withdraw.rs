@@ -8,15 +8,17 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
-    record::Record,
+    observed::SecretView,
+    record::{Record, SecretSeen},
 };
-use crate::api::{PersonalClient, Reason};
+use crate::api::{IssuedClient, PersonalClient, Reason};
 
 /// A delivery being taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withdraw {
-    attempt: String,
-    client_id: String,
+    /// UID of the object.
+    uid: String,
+    client: IssuedClient,
     secret_name: String,
     secret: Anchor,
     /// There is no object any more that would remember the client.
@@ -29,6 +31,8 @@ enum State {
     ReadObject,
     Burn,
     DeleteSecret,
+    /// The Secret is another by now: is it ours to delete?
+    ReadSecret,
     DeleteClient,
 }
 
@@ -36,13 +40,14 @@ impl Withdraw {
     /// The transaction, and its first effect; `object`: as it was just read.
     #[must_use]
     pub fn start(
-        (attempt, client_id): (String, String),
+        uid: String,
+        client: IssuedClient,
         (secret_name, secret): (String, Anchor),
         object: Option<&PersonalClient>,
         now: Timestamp,
     ) -> Next {
         let state = State::ReadObject;
-        Box::new(Self { attempt, client_id, secret_name, secret, gone: false, state }).object_read(object, now)
+        Box::new(Self { uid, client, secret_name, secret, gone: false, state }).object_read(object, now)
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -56,21 +61,23 @@ impl Withdraw {
             (State::ReadObject | State::Burn, Answer::Conflict | Answer::Gone | Answer::Unknown { .. }) => {
                 self.go(State::ReadObject, Effect::ReadObject)
             }
-            (State::Burn, Answer::Done(_)) | (State::DeleteSecret, Answer::Unknown { .. }) => self.delete_secret(),
-            (State::DeleteSecret, Answer::Done(_) | Answer::Gone) | (State::DeleteClient, Answer::Unknown { .. }) => {
-                self.delete_client()
-            }
-            (State::DeleteClient, Answer::Done(_) | Answer::Gone) => landed(Outcome::Withdrawn { id: self.client_id }),
+            (State::Burn, Answer::Done(_)) => self.delete_secret(),
+            (State::DeleteSecret, Answer::Conflict | Answer::Unknown { .. })
+            | (State::ReadSecret, Answer::Unknown { .. }) => self.go(State::ReadSecret, Effect::ReadSecret),
+            (State::ReadSecret, Answer::Secret(SecretView::Present(secret))) => self.secret_read(*secret),
+            (State::ReadSecret, Answer::Secret(SecretView::Absent))
+            | (State::DeleteSecret, Answer::Done(_) | Answer::Gone)
+            | (State::DeleteClient, Answer::Unknown { .. }) => self.delete_client(),
+            (State::DeleteClient, Answer::Done(_) | Answer::Gone) => landed(Outcome::Withdrawn { id: self.client.id }),
             (State::DeleteClient, _) if self.gone => landed(Outcome::Failed {
                 reason: Reason::Unreachable,
                 message: format!(
                     "its object is gone, and client {} could not be revoked: revoke it by hand",
-                    self.client_id
+                    self.client.id
                 ),
                 unsent: false,
             }),
-            // The removal finds what is left: by the record, or by what the Secret says. A conflict is somebody who has
-            // taken the Secret over.
+            // The removal finds what is left: by the record, or by what the Secret says.
             _ => landed(Outcome::LookAgain { unsent: false }),
         }
     }
@@ -81,10 +88,10 @@ impl Withdraw {
             return self.delete_secret();
         };
         let record = Record::of(object);
-        if record.is_abandoned(&self.attempt) {
+        if record.is_abandoned(&self.client.attempt) {
             return self.delete_secret();
         }
-        let effect = Effect::Burn { at: Anchor::of(object), record: record.giving_up(&self.attempt, now) };
+        let effect = Effect::Burn { at: Anchor::of(object), record: record.giving_up(&self.client.attempt, now) };
         self.go(State::Burn, effect)
     }
 
@@ -93,8 +100,24 @@ impl Withdraw {
         self.go(State::DeleteSecret, effect)
     }
 
+    fn secret_read(mut self: Box<Self>, secret: SecretSeen) -> Next {
+        let delivered = secret.delivered.as_ref();
+        let holds = delivered.is_some_and(|d| d.client.id == self.client.id);
+        let owes = delivered.is_some_and(|d| d.replaces.iter().any(|r| r.id == self.client.id));
+        if holds && delivered.is_some_and(|d| d.owner.uid == self.uid) {
+            // Only metadata moved, or somebody altered its data.
+            self.secret = Anchor { uid: secret.uid, resource_version: secret.resource_version };
+            return self.delete_secret();
+        }
+        if holds || owes {
+            // An object that was made anew has taken it over, and answers for the client.
+            return landed(Outcome::LookAgain { unsent: false });
+        }
+        self.delete_client()
+    }
+
     fn delete_client(self: Box<Self>) -> Next {
-        let effect = Effect::DeleteClient { id: self.client_id.clone() };
+        let effect = Effect::DeleteClient { id: self.client.id.clone() };
         self.go(State::DeleteClient, effect)
     }
 }

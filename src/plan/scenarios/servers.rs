@@ -1,6 +1,11 @@
 //! The API server, C1 and replicas, as far as the stories need them.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 
@@ -208,10 +213,13 @@ impl Replica {
             }),
             namespace_terminating: false,
             secret: servers.read_secret(),
+            as_of: servers.now,
             reads: self.reads.clone(),
             listed: false,
             in_flight: false,
             unsent: None,
+            deleted: BTreeSet::new(),
+            delete_failed: false,
             open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
             fresh_attempt: format!("attempt{}", servers.attempts),
             timing: Timing {
@@ -255,11 +263,11 @@ impl Replica {
                 let _ = servers.touch();
                 servers.check();
             }
-            Step::Revoke(victim) => {
+            Step::Revoke(id) => {
                 let mut servers = self.servers.borrow_mut();
-                servers.clients.get_mut(&victim.id).unwrap().1 = false;
+                servers.clients.get_mut(&id).unwrap().1 = false;
                 let mut status = servers.object.status_or_default();
-                status.retiring.retain(|r| r.id != victim.id);
+                status.retiring.retain(|r| r.id != id);
                 servers.object.status = Some(status);
                 let _ = servers.touch();
             }
@@ -308,18 +316,19 @@ pub(super) fn wait(servers: &Rc<RefCell<Servers>>, duration: Duration) {
     servers.borrow_mut().now = now + duration;
 }
 
-/// All is quiet: one live client, which status names and the Secret holds.
+/// All is quiet: the Secret's client is the current one and lives, and whatever else lives retires.
 pub(super) fn one_for_one(servers: &Rc<RefCell<Servers>>) {
     let servers = servers.borrow();
     let status = servers.object.status_or_default();
     assert!(status::is_ready(&status), "{status:?}");
-    let named: Vec<String> =
-        status.client.iter().map(|c| c.id.clone()).chain(status.retiring.iter().map(|r| r.id.clone())).collect();
-    let mut live = servers.live();
-    live.sort();
-    let mut named = named;
-    named.sort();
-    assert_eq!(live, named, "live clients, and those that status names");
+    let current = status.client.as_ref().map(|c| c.id.clone()).unwrap_or_default();
+    let held = servers.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone());
+    assert_eq!(held.as_ref(), Some(&current), "what the Secret holds, and what status names");
+    let live = servers.live();
+    assert!(live.contains(&current), "{current} does not live");
+    let retiring: Vec<_> = status.retiring.iter().map(|r| &r.id).collect();
+    let stray = live.iter().find(|id| **id != current && !retiring.contains(id));
+    assert_eq!(stray, None, "beside {current} and {retiring:?}");
 }
 
 pub(super) fn issued() -> (Rc<RefCell<Servers>>, Replica) {

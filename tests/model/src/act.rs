@@ -9,10 +9,10 @@ use c1_operator::{
 
 use crate::{
     print::Printed,
-    replica::{List, Mishap, Work, struck},
+    replica::{Caller, List, Mishap, Work, struck},
     rules::Rules,
     situations::{Situation, reached},
-    world::{AtC1, Delivery, State, TIMING, is_deleting, time},
+    world::{Delivery, End, State, TIMING, is_deleting, time},
 };
 
 /// What a maker whose time is over has left to clean up, in seconds.
@@ -24,18 +24,22 @@ impl State {
     /// Performs the effect that comes next.
     pub fn act(&mut self, r: usize, mishap: Mishap, rules: &Rules) {
         let Some(work) = self.replicas[r].work.take() else { return };
-        let happens = !matches!(mishap, Mishap::RequestLost | Mishap::Late);
+        let happens = matches!(mishap, Mishap::None | Mishap::AnswerLost);
         match work {
-            Work::Transaction { flight, deadline, extended, uid, .. } => {
-                let old = self.now >= deadline + GRACE;
-                let removal = matches!(flight.0, Flight::Remove(_));
-                let answer = self.perform(r, &flight.1, &uid, (removal, old), mishap, rules);
-                self.go_on(r, flight.0.clone(), answer, (deadline, extended, uid), rules);
+            Work::Transaction { flight, mut caller } => {
+                let answer = self.perform(r, &flight.1, &caller, mishap, rules);
+                if let Answer::Created(client) = &answer {
+                    caller.made = Some(client.id.clone());
+                }
+                if let (Effect::Deliver { delivered, .. }, true) = (&flight.1, happens) {
+                    caller.delivered = Some(delivered.client.id.clone());
+                }
+                self.go_on(r, flight.0.clone(), answer, caller, rules);
                 self.check_delivered(r, &flight.1);
             }
             Work::Status(write) => {
                 if happens {
-                    self.write_status(&write.0, &write.1);
+                    self.write_status(&self.version(&write.0, rules.requests.status_at_version), &write.1);
                 }
             }
             Work::AddFinalizer(at) => {
@@ -45,7 +49,7 @@ impl State {
             }
             Work::Claim(seen, uid) => {
                 if let (true, SecretView::Present(seen)) = (happens, &*seen) {
-                    self.annotate_secret(seen, |secret| {
+                    self.annotate_secret(&self.seen(seen, rules.requests.claim_on_seen), |secret| {
                         if let Some(delivered) = &mut secret.delivered {
                             delivered.owner.uid = uid;
                         }
@@ -56,9 +60,11 @@ impl State {
                 let (id, object) = (&what.0, &what.1);
                 if happens {
                     reached(Situation::OverlapEnds);
-                    self.delete_client(r, id, false);
+                    self.delete_client(r, id);
                 }
-                if mishap == Mishap::None {
+                self.replicas[r].delete_failed = matches!(mishap, Mishap::RequestLost | Mishap::AnswerLost);
+                let unseen = mishap == Mishap::Unseen && self.client(id).is_some_and(|c| self.is_young(c));
+                if mishap == Mishap::None || unseen {
                     self.replicas[r].work = Some(Work::Status(Printed::new((Anchor::of(object), struck(object, id)))));
                 }
             }
@@ -67,52 +73,54 @@ impl State {
 
     /// The transaction's caller looks at the time, and it is over.
     pub fn out_of_time(&mut self, r: usize, rules: &Rules) {
-        let Some(Work::Transaction { flight, deadline, extended, uid, .. }) = self.replicas[r].work.take() else {
-            return;
-        };
+        let Some(Work::Transaction { flight, mut caller }) = self.replicas[r].work.take() else { return };
         reached(Situation::OutOfTime);
-        if extended {
-            self.leave(&flight.0);
-        }
-        let deadline = if extended { deadline } else { self.now + CLEAN_UP };
-        if flight.0.cleans_up() && !extended {
-            self.replicas[r].work = Some(Work::Transaction { flight, deadline, extended: true, looked: self.now, uid });
+        let first = !caller.extended;
+        if first {
+            (caller.extended, caller.deadline) = (true, self.now + CLEAN_UP);
         } else {
-            self.go_on(r, flight.0.clone(), Answer::OutOfTime, (deadline, true, uid), rules);
+            self.leave(&caller);
+            self.mishaps += 1;
+        }
+        if flight.0.cleans_up() && first {
+            caller.looked = self.now;
+            self.replicas[r].work = Some(Work::Transaction { flight, caller });
+        } else {
+            self.go_on(r, flight.0.clone(), Answer::OutOfTime, caller, rules);
         }
     }
 
     /// A replica is killed, and starts anew.
     pub fn crash(&mut self, r: usize) {
-        if let Some(Work::Transaction { flight, .. }) = std::mem::take(&mut self.replicas[r]).work {
-            self.leave(&flight.0);
+        if let Some(Work::Transaction { caller, .. }) = std::mem::take(&mut self.replicas[r]).work {
+            self.leave(&caller);
         }
     }
 
-    /// Whoever made the client does nothing more.
-    fn leave(&mut self, flight: &Flight) {
-        if self.delivery == Delivery::Late && matches!(flight, Flight::Issue(_) | Flight::Withdraw(_)) {
-            self.delivery = Delivery::LateAndLeft;
-        }
+    /// Whoever has delivered what the Secret holds does nothing more.
+    fn leave(&mut self, caller: &Caller) {
+        self.maker_left |= caller.delivered.is_some() && caller.delivered == self.held();
     }
 
-    fn go_on(
-        &mut self,
-        r: usize,
-        flight: Flight,
-        answer: Answer,
-        (deadline, extended, uid): (u32, bool, String),
-        rules: &Rules,
-    ) {
+    fn go_on(&mut self, r: usize, flight: Flight, answer: Answer, mut caller: Caller, rules: &Rules) {
+        let lost = matches!((&flight, &answer), (Flight::Abandon(_), Answer::Secret(SecretView::Absent)));
         let (flight, effect) = next(flight, answer, time(self.now), &rules.plan);
-        let Some(effect) = effect else { return self.land(r, flight) };
-        let flight = Printed::new((flight, effect));
-        self.replicas[r].work = Some(Work::Transaction { flight, deadline, extended, looked: self.now, uid });
+        // Its maker may wake up, and deliver what is then dead.
+        if lost && caller.made.is_none() && matches!(effect, Some(Effect::DeleteClient { .. })) && self.says_ready() {
+            self.broken.get_or_insert("P1: a client is given up whose Secret is lost, and status says Ready");
+        }
+        let Some(effect) = effect else { return self.land(r, flight, &caller) };
+        caller.looked = self.now;
+        self.replicas[r].work = Some(Work::Transaction { flight: Printed::new((flight, effect)), caller });
     }
 
     /// What the shell does when a transaction is over: a failure is written down.
-    fn land(&mut self, r: usize, flight: Flight) {
+    fn land(&mut self, r: usize, flight: Flight, caller: &Caller) {
         let Flight::Landed(outcome) = flight else { return };
+        let made = caller.made.as_ref().and_then(|id| self.client(id)).filter(|c| c.live && !self.names(c));
+        if made.is_some() && self.object.is_none() && !caller.extended && !matches!(*outcome, Outcome::Failed { .. }) {
+            self.broken.get_or_insert("P2: a maker leaves a client that nobody names, and does not say so");
+        }
         match *outcome {
             Outcome::Failed { reason, message, unsent } => {
                 if !unsent {
@@ -134,25 +142,29 @@ impl State {
         }
     }
 
-    fn perform(
-        &mut self,
-        r: usize,
-        effect: &Effect,
-        uid: &str,
-        (removal, old): (bool, bool),
-        mishap: Mishap,
-        rules: &Rules,
-    ) -> Answer {
+    fn perform(&mut self, r: usize, effect: &Effect, caller: &Caller, mishap: Mishap, rules: &Rules) -> Answer {
         let lost = Answer::Unknown { reason: Reason::Unreachable, message: "no answer".into() };
         if let Effect::Intend { record, .. } = effect {
             self.replicas[r].unsent = record.open.as_ref().map(|o| o.attempt.clone());
         }
+        let unsent = self.replicas[r].unsent.clone();
         if matches!(effect, Effect::Create(_)) {
             self.replicas[r].unsent = None;
         }
-        if mishap == Mishap::RequestLost {
-            return lost;
+        match mishap {
+            Mishap::RequestLost => {
+                self.replicas[r].delete_failed |= matches!(effect, Effect::DeleteClient { .. });
+                return lost;
+            }
+            Mishap::Refused => {
+                self.replicas[r].unsent = unsent;
+                self.replicas[r].delete_failed |= matches!(effect, Effect::DeleteClient { .. });
+                return Answer::Refused { reason: Reason::SecretRefused, message: "no".into() };
+            }
+            Mishap::None | Mishap::AnswerLost | Mishap::Late | Mishap::Doubled | Mishap::Unseen => {}
         }
+        let old = self.now >= caller.deadline + GRACE;
+        let requests = &rules.requests;
         let answer = match effect {
             Effect::Preflight { roles, secret } => {
                 let there = self.secret.as_ref().map(|s| (&s.uid, &s.resource_version));
@@ -160,32 +172,50 @@ impl State {
                 if there == seen { Answer::Ids(roles.clone()) } else { Answer::Conflict }
             }
             Effect::Intend { at, record } => self.intend(at, record, rules),
-            Effect::Burn { at, record } => self.write_record(at, record, false),
+            Effect::Burn { at, record } => {
+                self.write_record(&self.version(at, requests.burn_at_version), record, false)
+            }
             Effect::Create(request) if mishap == Mishap::Late => {
-                self.late.push(request.display_name.clone());
+                self.late.push((request.display_name.clone(), caller.deadline + GRACE));
                 return lost;
             }
-            Effect::Create(request) => Answer::Created(Box::new(self.create(&request.display_name, old))),
+            Effect::Create(request) => {
+                if mishap == Mishap::Doubled {
+                    reached(Situation::Doubled);
+                    self.create(&request.display_name, old);
+                    self.clients.iter_mut().rev().take(1).for_each(|c| c.double = true);
+                }
+                Answer::Created(Box::new(self.create(&request.display_name, old)))
+            }
             Effect::Deliver { delivered, over } => {
                 let seen = over.as_deref().cloned();
-                let over = if rules.requests.delivery_on_seen { seen } else { self.secret.as_deref().cloned() };
+                let over = if requests.delivery_on_seen { seen } else { self.secret.as_deref().cloned() };
                 self.deliver(delivered, over.as_ref(), old)
             }
-            Effect::Record { at, status } => {
-                self.write_status(&self.version(at, rules.requests.record_at_version), status)
-            }
+            Effect::Record { at, status } => self.write_status(&self.version(at, requests.record_at_version), status),
             Effect::ReadSecret => Answer::Secret(self.read_secret(None)),
-            Effect::ReadObject => Answer::Object(self.object_of(uid)),
+            Effect::ReadObject => Answer::Object(self.object_of(&caller.uid)),
             Effect::Fence { over, attempt } => {
-                let answer = self.annotate_secret(over, |secret| secret.fence = Some(attempt.clone()));
+                let over = self.seen(over, requests.fence_on_seen);
+                let answer = self.annotate_secret(&over, |secret| secret.fence = Some(attempt.clone()));
                 if matches!(answer, Answer::Done(_)) {
                     reached(Situation::Fenced);
                 }
                 answer
             }
-            Effect::DeleteClient { id } => self.delete_client(r, id, removal),
-            Effect::DeleteSecret { at, .. } => self.delete_secret(at),
-            Effect::RemoveFinalizer { at } => self.write_object(at, |o| o.metadata.finalizers = None),
+            Effect::DeleteClient { id } => {
+                if mishap == Mishap::Unseen && self.client(id).is_some_and(|c| self.is_young(c)) {
+                    self.forget(r, id);
+                    return Answer::Gone;
+                }
+                let answer = self.delete_client(r, id);
+                if matches!((mishap, &answer), (Mishap::None, Answer::Done(_))) {
+                    self.replicas[r].deleted.insert(id.clone());
+                }
+                answer
+            }
+            Effect::DeleteSecret { at, .. } => self.delete_secret(at, requests.delete_on_seen),
+            Effect::RemoveFinalizer { at } => self.let_go(&self.version(at, requests.release_at_version)),
         };
         if matches!(answer, Answer::Conflict) {
             match effect {
@@ -195,16 +225,17 @@ impl State {
                 _ => {}
             }
         }
-        if mishap == Mishap::AnswerLost { lost } else { answer }
+        let answer = if mishap == Mishap::AnswerLost { lost } else { answer };
+        if let Effect::DeleteClient { .. } = effect {
+            self.replicas[r].delete_failed = !matches!(answer, Answer::Done(_) | Answer::Gone);
+        }
+        answer
     }
 
     fn intend(&mut self, at: &Anchor, record: &Record, rules: &Rules) -> Answer {
         let at = self.version(at, rules.requests.intent_at_version);
         if self.object.as_ref().is_some_and(|o| Anchor::of(o) == at) {
-            self.check_given_up();
-            if self.secret_disturbed && self.held().is_none() && self.says_ready() {
-                self.broken.get_or_insert("P1: an attempt is intended for a lost Secret, and status says Ready");
-            }
+            self.leave_to_people(record);
         }
         if rules.requests.intend_first {
             self.write_record(&at, record, rules.requests.finalizer_first)
@@ -231,34 +262,28 @@ impl State {
         }
     }
 
-    /// P3: an attempt is given up for a new one only when it has no client, or one that somebody answers for.
-    fn check_given_up(&mut self) {
-        let Some(object) = self.object.as_ref().filter(|_| !self.record_destroyed) else { return };
-        let Some(open) = Record::of(object).open else { return };
-        let delivered = self.secret.as_ref().and_then(|s| s.delivered.as_ref());
-        let status = object.status_or_default();
-        let mut known = status
-            .client
-            .iter()
-            .chain(delivered.map(|d| &d.client))
-            .map(|c| &c.id)
-            .chain(status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces)).map(|r| &r.id));
-        let of_attempt = |c: &&mut AtC1| c.live && !c.late && c.attempt().as_ref() == Some(&open.attempt);
-        let Some(made) = self.clients.iter_mut().find(of_attempt) else { return };
-        if known.any(|id| *id == made.client.id) {
-            return;
-        }
-        if made.client.last_used_at.is_some() {
-            // Somebody has its secret: it is left to people, as an orphan that is reported.
-            made.recorded = false;
-        } else {
-            self.broken.get_or_insert("P3: an attempt is given up for a new one, and its client lives");
+    /// An attempt is closed for a new one, and somebody uses its client, whose secret we do not have: it is left to people.
+    fn leave_to_people(&mut self, record: &Record) {
+        let Some(open) = self.object.as_ref().and_then(|o| Record::of(o).open) else { return };
+        let closed = |attempt: &str| {
+            attempt == open.attempt
+                && !record.is_abandoned(attempt)
+                && record.open.as_ref().is_none_or(|o| o.attempt != attempt)
+        };
+        for client in &mut self.clients {
+            let used = client.client.last_used_at.is_some();
+            client.disowned |= used && client.attempt().is_some_and(|attempt| closed(&attempt));
         }
     }
 
     /// The version that a write is conditional on; where it is not, that which is there.
     fn version(&self, at: &Anchor, conditional: bool) -> Anchor {
         self.object.as_ref().filter(|_| !conditional).map_or_else(|| at.clone(), |o| Anchor::of(o))
+    }
+
+    /// The Secret that a write is conditional on; where it is not, that which is there.
+    fn seen(&self, over: &SecretSeen, conditional: bool) -> SecretSeen {
+        self.secret.as_ref().filter(|_| !conditional).map_or_else(|| over.clone(), |s| SecretSeen::clone(s))
     }
 
     /// The object, as the shell reads it in a transaction: another of its name is none.
@@ -294,6 +319,7 @@ impl State {
         // A credential that was given up may come where somebody has taken the Secret away: the next look says so.
         self.secret_disturbed &= record.is_abandoned(&delivered.client.attempt);
         self.delivery = if old { Delivery::Late } else { Delivery::InTime };
+        self.maker_left = false;
         self.put_secret(SecretSeen {
             uid,
             resource_version: String::new(),
@@ -306,9 +332,22 @@ impl State {
         self.secret_anchor()
     }
 
-    fn delete_secret(&mut self, at: &Anchor) -> Answer {
+    /// The operator takes its finalizer away. What was to stay is nobody's from then on.
+    fn let_go(&mut self, at: &Anchor) -> Answer {
+        let status = self.object.as_ref().filter(|o| o.retains()).map(|o| o.status_or_default()).unwrap_or_default();
+        let answer = self.write_object(at, |o| o.metadata.finalizers = None);
+        if self.object.is_none() {
+            let kept = status.client.iter().map(|c| &c.id).chain(status.retiring.iter().map(|r| &r.id));
+            for id in kept {
+                self.client_mut(id).into_iter().for_each(|c| c.disowned = true);
+            }
+        }
+        answer
+    }
+
+    fn delete_secret(&mut self, at: &Anchor, conditional: bool) -> Answer {
         let Some(secret) = &self.secret else { return Answer::Gone };
-        if (&secret.uid, &secret.resource_version) != (&at.uid, &at.resource_version) {
+        if conditional && (&secret.uid, &secret.resource_version) != (&at.uid, &at.resource_version) {
             return Answer::Conflict;
         }
         if secret.delivered.is_none() {
@@ -318,25 +357,35 @@ impl State {
         Answer::Done(at.clone())
     }
 
-    /// Deletes a client at C1; here the promises are broken, if they are.
-    fn delete_client(&mut self, r: usize, id: &str, wanted: bool) -> Answer {
-        let (now, held) = (self.now, self.held().as_deref() == Some(id));
-        let object = self.object.as_ref().filter(|o| !is_deleting(o) && !wanted);
-        let in_use = object.is_some();
-        // What a maker delivers after its attempt was given up counts as lost: status has said so, or never named it.
-        let named = object.and_then(|o| o.status.as_ref()?.client.as_ref()).is_some_and(|c| c.id == id);
+    /// A replica's list does not show what it has tried to delete.
+    fn forget(&mut self, r: usize, id: &str) {
         if let Some(list) = self.replicas[r].list.clone() {
             let mut list = List::clone(&list);
             list.clients.retain(|c| c.id != id);
             self.replicas[r].list = Some(Printed::new(list));
         }
+    }
+
+    /// Deletes a client at C1; here the promises are broken, if they are.
+    fn delete_client(&mut self, r: usize, id: &str) -> Answer {
+        self.forget(r, id);
+        let (now, held) = (self.now, self.held().as_deref() == Some(id));
+        let object = self.object.as_ref().filter(|o| !is_deleting(o));
+        let in_use = object.is_some();
+        // What a maker delivers after its attempt was given up counts as lost: status has said so, or never named it.
+        let named = object.and_then(|o| o.status.as_ref()?.client.as_ref()).is_some_and(|c| c.id == id);
+        let retained = held && (self.end == End::Retained || self.object.as_ref().is_some_and(|o| o.retains()));
         let overlap = u32::try_from(TIMING.overlap.as_secs()).unwrap_or(u32::MAX);
         let Some(client) = self.client_mut(id).filter(|c| c.live) else { return Answer::Gone };
         client.live = false;
         let broken = if client.foreign {
             Some("P4: a client that the operator did not make was deleted")
+        } else if client.deleted_outside {
+            None
         } else if named && held {
             Some("P1: the client that the Secret holds was deleted")
+        } else if retained && !in_use {
+            Some("P1: the client of a Secret that was to stay was deleted")
         } else if in_use && client.replaced.is_some_and(|since| now < since + overlap) {
             Some("P8: a replaced client was deleted before its overlap was over")
         } else {

@@ -1,8 +1,10 @@
 //! What is checked: how far everything is tried with all rules, and how far without each.
 
 use crate::{
-    model::{Bounds, EVENTS, Event},
+    events::{EVENTS, Event},
+    model::Bounds,
     rules::Rules,
+    starts::Start,
     world::Left,
 };
 
@@ -27,7 +29,8 @@ pub struct Without {
 }
 
 const fn bounds(replicas: usize, events: u8, ticks: u8) -> Bounds {
-    Bounds { replicas, left: Left { events, ticks, backups: 0 }, faults: true, interventions: EVENTS }
+    let left = Left { events, ticks, backups: 0 };
+    Bounds { replicas, starts: &[Start::New], left, faults: true, interventions: EVENTS }
 }
 
 const fn faults_only(bounds: Bounds) -> Bounds {
@@ -42,25 +45,38 @@ const fn with_backup(bounds: Bounds) -> Bounds {
     Bounds { left: Left { backups: 1, ..bounds.left }, ..bounds }
 }
 
+const fn from(starts: &'static [Start], bounds: Bounds) -> Bounds {
+    Bounds { starts, ..bounds }
+}
+
 const fn check(name: &'static str, bounds: Bounds) -> Check {
     Check { name, bounds }
 }
 
+/// After a first issue: what is Ready, rotates, or was interrupted.
+const LATER: &[Start] = &[Start::Ready, Start::Edited, Start::Retaining, Start::Rotated, Start::Open, Start::FirstOpen];
+/// Those of them in which nothing is under way.
+const QUIET: &[Start] = &[Start::Ready, Start::Rotated, Start::Open, Start::FirstOpen];
+
 /// In `make test`.
 pub const SMALL: &[Check] = &[
-    check("one replica, one fault or intervention", bounds(1, 1, 2)),
-    check("two replicas that may stand still", faults_only(bounds(2, 0, 1))),
-    check("one replica, a backup that is restored", with_backup(bounds(1, 1, 2))),
+    check("a new object, one fault or intervention", bounds(1, 1, 1)),
+    check("a later one, one fault or intervention", from(QUIET, bounds(1, 1, 2))),
+    check("a rotation, one fault or intervention", from(&[Start::Edited], bounds(1, 1, 1))),
+    check("two replicas that may stand still, an interrupted issue", from(QUIET, faults_only(bounds(2, 0, 1)))),
+    check("a backup that is restored", from(QUIET, with_backup(bounds(1, 1, 1)))),
 ];
 
 /// In `make model`, beside those.
 pub const LARGE: &[Check] = &[
-    check("two replicas, one fault", faults_only(bounds(2, 1, 1))),
-    check("one replica, two faults or interventions", bounds(1, 2, 2)),
-    check("two replicas, one fault or intervention", bounds(2, 1, 2)),
-    check("one replica, three faults", faults_only(bounds(1, 3, 3))),
-    check("two replicas, two faults", faults_only(bounds(2, 2, 2))),
-    check("one replica, a backup that is restored, and a fault or intervention", with_backup(bounds(1, 2, 2))),
+    check("a new object, two replicas that may stand still", faults_only(bounds(2, 0, 1))),
+    check("a rotation, two replicas that may stand still", from(&[Start::Edited], faults_only(bounds(2, 0, 1)))),
+    check("a new object, two faults or interventions", bounds(1, 2, 1)),
+    check("a later one, two faults or interventions", from(LATER, bounds(1, 2, 1))),
+    check("what is quiet, two faults or interventions", from(QUIET, bounds(1, 2, 2))),
+    check("what is quiet, three faults or interventions", from(QUIET, bounds(1, 3, 1))),
+    check("an interrupted issue, two replicas, one fault", from(QUIET, faults_only(bounds(2, 1, 1)))),
+    check("a backup that is restored, and a fault or intervention", from(QUIET, with_backup(bounds(1, 2, 1)))),
 ];
 
 macro_rules! without {

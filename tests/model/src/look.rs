@@ -6,14 +6,14 @@ use c1_operator::{
     api::{IssuerDefaults, PersonalClient},
     c1::Client,
     plan::{
-        Abandon, Anchor, ClientRead, Identity, InventoryView, Issue, IssuerView, Look, Marker, Next, Observed, Record,
-        Remove, SecretView, Step, plan,
+        Abandon, Anchor, ClientRead, Content, Identity, InventoryView, Issue, IssuerView, Look, Marker, Next, Observed,
+        Record, Remove, SecretView, Step, plan, status,
     },
 };
 
 use crate::{
     print::Printed,
-    replica::{List, Looking, Mishap, Work, struck},
+    replica::{Caller, List, Looking, Mishap, Work, struck},
     rules::Rules,
     situations::{Situation, reached},
     world::{AtC1, CLUSTER, HOST, State, TIMING, USER, owner, time},
@@ -22,10 +22,15 @@ use crate::{
 impl State {
     /// Reads C1's list; `lags`: clients that are younger than C1 may need are not shown.
     pub fn list(&mut self, r: usize, lags: bool) {
-        let young = |c: &Client| c.created_at.is_some_and(|t| t >= time(self.now.saturating_sub(1)));
-        let live = self.clients.iter().filter(|c| c.live);
-        let clients = live.map(|c| Client::clone(&c.client)).filter(|c| !lags || !young(c)).collect();
+        let live = self.clients.iter().filter(|c| c.live && !(lags && self.is_young(c)));
+        let clients = live.map(|c| Client::clone(&c.client)).collect();
         self.replicas[r].list = Some(Printed::new(List { began: self.now, clients }));
+    }
+
+    /// Whether C1 may not show a client yet.
+    pub fn is_young(&self, client: &AtC1) -> bool {
+        let settle = u32::try_from(TIMING.settle.as_secs()).unwrap_or(u32::MAX);
+        client.client.created_at.is_some_and(|made| made + Duration::from_secs(settle.into()) > time(self.now))
     }
 
     /// Reads the object from the API server.
@@ -37,6 +42,7 @@ impl State {
             Looking {
                 object: Some(object),
                 listed: before.as_ref().is_some_and(|l| l.listed),
+                as_of: before.as_ref().and_then(|l| l.as_of),
                 reads: before.map_or_else(|| Printed::new(BTreeMap::new()), |l| l.reads),
             }
         });
@@ -65,7 +71,7 @@ impl State {
     }
 
     /// Reads the Secret, decides, and begins what is to be done; evidence that is missing is fetched.
-    pub fn decide(&mut self, r: usize, rules: &Rules) {
+    pub fn decide(&mut self, r: usize, lags: bool, rules: &Rules) {
         if !self.replicas[r].has_object() {
             self.read_object(r);
         }
@@ -75,7 +81,7 @@ impl State {
         let observed = self.observe(r, &object, &looking);
         match plan(&observed, time(self.now), &rules.plan).step {
             Step::Nothing => {}
-            Step::Look(look) => self.fetch(r, looking, look),
+            Step::Look(look) => self.fetch(r, looking, look, lags),
             step => self.begin(r, step, observed, rules),
         }
     }
@@ -120,26 +126,30 @@ impl State {
             issuer: Some(issuer),
             namespace_terminating: false,
             secret,
+            as_of: time(looking.as_of.unwrap_or(now)),
             reads: BTreeMap::clone(&looking.reads),
             listed: looking.listed,
             in_flight: false,
             unsent,
+            deleted: replica.deleted.clone(),
+            delete_failed: replica.delete_failed,
             open_seen: Duration::from_secs(u64::from(open_seen)),
             fresh_attempt: format!("n{}", self.names + 1),
             timing: TIMING,
         }
     }
 
-    fn fetch(&mut self, r: usize, mut looking: Looking, look: Look) {
+    fn fetch(&mut self, r: usize, mut looking: Looking, look: Look, lags: bool) {
         looking.object = None;
+        looking.as_of = looking.as_of.or(Some(self.now));
         match look {
             Look::Live => {}
             Look::List => {
-                self.list(r, false);
+                self.list(r, lags);
                 looking.listed = true;
             }
             Look::Client(id) => {
-                let found = self.client(&id).filter(|c| c.live);
+                let found = self.client(&id).filter(|c| c.live && !(lags && self.is_young(c)));
                 let read = found.map_or(ClientRead::Gone, |c| ClientRead::Live(Box::new(Client::clone(&c.client))));
                 let mut reads = BTreeMap::clone(&looking.reads);
                 reads.insert(id, read);
@@ -151,6 +161,7 @@ impl State {
 
     fn begin(&mut self, r: usize, step: Step, observed: Observed, rules: &Rules) {
         self.check_evidence(&step, &observed);
+        self.check_truth(&step, &observed);
         let object = observed.object;
         let at = Anchor::of(&object);
         self.replicas[r].work = Some(match step {
@@ -162,7 +173,7 @@ impl State {
                 Work::Claim(Printed::new(SecretView::Present(seen)), at.uid)
             }
             Step::Strike(id) => Work::Status(Printed::new((at, struck(&object, &id)))),
-            Step::Revoke(victim) => Work::Revoke(Printed::new((victim.id, object))),
+            Step::Revoke(id) => Work::Revoke(Printed::new((id, object))),
             Step::Issue(step) => {
                 self.pursue(r, Issue::start(*step, object, CLUSTER.into(), TIMING), at.uid);
                 // A dry run changes nothing: no need to stand still before it.
@@ -181,11 +192,23 @@ impl State {
         });
     }
 
+    /// P1: whoever begins an attempt for a Secret that he has seen to be lost has said so before.
+    fn check_truth(&mut self, step: &Step, observed: &Observed) {
+        let lost = match &observed.secret {
+            SecretView::Absent => true,
+            SecretView::Present(seen) => seen.content == Content::Altered,
+            SecretView::Unknown(_) => false,
+        };
+        if matches!(step, Step::Issue(_)) && lost && status::is_ready(&observed.object.status_or_default()) {
+            self.broken.get_or_insert("P1: an attempt is begun for a lost Secret, and status says Ready");
+        }
+    }
+
     /// P4: what is to be deleted must be named by what the replica read: status, Secret or record.
     fn check_evidence(&mut self, step: &Step, observed: &Observed) {
         let doomed: Vec<&str> = match step {
             Step::Abandon(step) => vec![&step.client_id],
-            Step::Revoke(victim) => vec![&victim.id],
+            Step::Revoke(id) => vec![id],
             Step::Remove(step) => step.victims.iter().map(|v| v.id.as_str()).collect(),
             _ => vec![],
         };
@@ -202,10 +225,17 @@ impl State {
             Some(ClientRead::Gone) => None,
             None => observed.issuer.as_ref()?.inventory.as_ref()?.client(id),
         };
+        let used = |id: &str| known(id).is_some_and(|c| c.last_used_at.is_some());
+        if let Step::Abandon(step) = step
+            && step.burn
+            && used(&step.client_id)
+        {
+            self.broken.get_or_insert("P4: a client of an open attempt is abandoned that somebody uses");
+        }
         for id in doomed {
             let attempt = self.client(id).and_then(AtC1::attempt).unwrap_or_default();
             let named = issued().any(|c| c.id == id || c.attempt == attempt)
-                || retiring().any(|r| r.id == id)
+                || retiring().any(|r| r.id == id || r.attempt == attempt)
                 || record.is_abandoned(&attempt)
                 || record.open.as_ref().is_some_and(|o| o.attempt == attempt);
             if !named {
@@ -219,12 +249,9 @@ impl State {
 
     fn pursue(&mut self, r: usize, (flight, effect): Next, uid: String) {
         let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
-        self.replicas[r].work = effect.map(|effect| Work::Transaction {
-            flight: Printed::new((flight, effect)),
-            deadline: self.now + budget,
-            extended: false,
-            looked: self.now,
-            uid,
-        });
+        let deadline = self.now + budget;
+        let caller = Caller { deadline, extended: false, looked: self.now, uid, made: None, delivered: None };
+        self.replicas[r].work =
+            effect.map(|effect| Work::Transaction { flight: Printed::new((flight, effect)), caller });
     }
 }

@@ -7,6 +7,7 @@
 
 mod act;
 mod checks;
+mod events;
 mod look;
 mod model;
 mod print;
@@ -15,6 +16,8 @@ mod replica;
 mod rest;
 mod rules;
 mod situations;
+mod starts;
+mod story;
 mod world;
 
 use std::{
@@ -26,10 +29,12 @@ use std::{
 
 use checks::{Check, LARGE, SMALL, WITHOUT, WITHOUT_LARGE, Without};
 use clap::{Parser, Subcommand};
-use model::{Bounds, EVENTS, Protocol};
+use events::EVENTS;
+use model::{Bounds, Protocol};
 use rest::Known;
 use rules::Rules;
 use situations::Situation;
+use starts::Start;
 use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model};
 use world::Left;
 
@@ -68,6 +73,9 @@ enum What {
         /// Replicas.
         #[arg(long, default_value_t = 1)]
         replicas: usize,
+        /// How it begins.
+        #[arg(long, value_enum, default_value = "new")]
+        start: Start,
         /// Only faults, no interventions.
         #[arg(long)]
         faults_only: bool,
@@ -88,10 +96,11 @@ fn main() -> ExitCode {
         What::All => ([SMALL, LARGE].concat(), [WITHOUT, WITHOUT_LARGE].concat()),
         What::Small => (SMALL.to_vec(), WITHOUT.to_vec()),
         What::Without { rule } => return only_without(rule.as_deref(), args.traces.as_deref()),
-        What::One { events, ticks, backups, replicas, faults_only } => {
+        What::One { events, ticks, backups, replicas, start, faults_only } => {
             let left = Left { events: *events, ticks: *ticks, backups: *backups };
             let interventions = if *faults_only { &[] } else { EVENTS };
-            let bounds = Bounds { replicas: *replicas, left, faults: true, interventions };
+            let starts = starts::STARTS.iter().position(|s| s == start).map_or(&[][..], |i| &starts::STARTS[i..=i]);
+            let bounds = Bounds { replicas: *replicas, starts, left, faults: true, interventions };
             (vec![Check { name: "one world", bounds }], vec![])
         }
     };

@@ -1,6 +1,6 @@
 //! One replica, as far as it is state: what it remembers, which is lost when it crashes, and what it is about to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use c1_operator::{
     api::{PersonalClient, PersonalClientStatus},
@@ -23,6 +23,10 @@ pub struct Replica {
     pub seen: Option<(String, u32)>,
     /// The open attempt, while nothing was sent for it.
     pub unsent: Option<String>,
+    /// Clients that it has deleted.
+    pub deleted: BTreeSet<String>,
+    /// Its last delete at C1 was not confirmed.
+    pub delete_failed: bool,
 }
 
 /// A list of clients.
@@ -39,6 +43,8 @@ pub struct List {
 pub struct Looking {
     /// The object; `None`: it has to be read again, after evidence was fetched.
     pub object: Option<Printed<PersonalClient>>,
+    /// When the first evidence for it was fetched.
+    pub as_of: Option<u32>,
     /// Clients that were read for it.
     pub reads: Printed<BTreeMap<String, ClientRead>>,
     /// A list was read for it.
@@ -52,14 +58,8 @@ pub enum Work {
     Transaction {
         /// The transaction and its effect.
         flight: Printed<(Flight, Effect)>,
-        /// Its time is over then.
-        deadline: u32,
-        /// It has been told so.
-        extended: bool,
-        /// Its caller looked at the time then.
-        looked: u32,
-        /// The object that it is about.
-        uid: String,
+        /// Who performs it.
+        caller: Caller,
     },
     /// A write of the status, of an object as it was seen.
     Status(Printed<(Anchor, PersonalClientStatus)>),
@@ -71,6 +71,54 @@ pub enum Work {
     Revoke(Printed<(String, PersonalClient)>),
 }
 
+/// Who performs the effects of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Caller {
+    /// Its time is over then.
+    pub deadline: u32,
+    /// It has been told so.
+    pub extended: bool,
+    /// It looked at the time then.
+    pub looked: u32,
+    /// The object that it is about.
+    pub uid: String,
+    /// The client that it has made.
+    pub made: Option<String>,
+    /// What it has delivered.
+    pub delivered: Option<String>,
+}
+
+impl Work {
+    /// Whether it may come to a delete at C1 that was decided on already.
+    pub fn may_delete(&self) -> bool {
+        match self {
+            Self::Transaction { flight, .. } => !matches!(flight.0, Flight::Issue(_)),
+            Self::Revoke(_) => true,
+            Self::Status(_) | Self::AddFinalizer(_) | Self::Claim(..) => false,
+        }
+    }
+
+    /// What may go wrong with its next request.
+    pub fn mishaps(&self) -> &'static [Mishap] {
+        match self {
+            Self::Transaction { flight, .. } => match flight.1 {
+                // Without an answer it is the same whether a read took place.
+                Effect::ReadObject | Effect::ReadSecret | Effect::Preflight { .. } => &[Mishap::RequestLost],
+                Effect::Create(_) => {
+                    &[Mishap::AnswerLost, Mishap::RequestLost, Mishap::Refused, Mishap::Late, Mishap::Doubled]
+                }
+                Effect::DeleteClient { .. } => {
+                    &[Mishap::AnswerLost, Mishap::RequestLost, Mishap::Refused, Mishap::Unseen]
+                }
+                _ => &[Mishap::AnswerLost, Mishap::RequestLost, Mishap::Refused],
+            },
+            Self::Revoke(_) => &[Mishap::AnswerLost, Mishap::RequestLost, Mishap::Unseen],
+            // Nothing follows its answer.
+            Self::Status(_) | Self::AddFinalizer(_) | Self::Claim(..) => &[Mishap::RequestLost],
+        }
+    }
+}
+
 /// What goes wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mishap {
@@ -80,8 +128,14 @@ pub enum Mishap {
     AnswerLost,
     /// It never arrives.
     RequestLost,
+    /// It is refused.
+    Refused,
     /// A create whose caller gives up before it takes effect.
     Late,
+    /// A create takes effect twice.
+    Doubled,
+    /// C1 does not know the client yet that is to be deleted.
+    Unseen,
 }
 
 impl Replica {

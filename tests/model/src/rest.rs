@@ -8,7 +8,7 @@ use std::{
 
 use c1_operator::{
     api::FINALIZER,
-    plan::{asked, status},
+    plan::{Record, asked, claims, status},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     promises,
     replica::{Mishap, Work},
     rules::Rules,
-    world::{AtC1, Delivery, LONG, Left, SHORT, State, is_deleting},
+    world::{Delivery, End, LONG, Left, SHORT, State, is_deleting},
 };
 
 /// Effects and pauses until rest, at the most.
@@ -151,7 +151,7 @@ impl Run<'_> {
     fn effect(&mut self) -> bool {
         let Some(r) = self.order().find(|r| self.state.replicas[*r].work.is_some()) else { return false };
         let over = match &self.state.replicas[r].work {
-            Some(Work::Transaction { deadline, .. }) => self.state.now >= *deadline,
+            Some(Work::Transaction { caller, .. }) => self.state.now >= caller.deadline,
             _ => false,
         };
         self.step(if over { Action::OutOfTime(r) } else { Action::Act(r, Mishap::None) });
@@ -164,7 +164,7 @@ impl Run<'_> {
         for r in self.order() {
             self.step(Action::List(r, false));
             for look in 0.. {
-                self.step(Action::Decide(r));
+                self.step(Action::Decide(r, false));
                 if self.state.replicas[r].looking.is_none() {
                     break;
                 }
@@ -192,25 +192,28 @@ impl Run<'_> {
     }
 }
 
+/// A state that has come to rest.
+///
+/// # Errors
+/// When it does not.
+pub fn settled(state: State, rules: &Rules) -> Result<State, String> {
+    let known = Known::default();
+    let mut run = Run { state, rules, backwards: false, known: &known, passed: vec![], tell: &mut |_| {} };
+    run.run_to_rest().map(|()| run.state)
+}
+
 /// Ready, the Secret works, one current client, no stray; or the object is gone, and so is everything.
 fn as_it_should_be(state: &State) -> Result<(), String> {
-    let living = |c: &&AtC1| c.live && !c.foreign && c.attempt().is_some();
-    // Nobody who looked could know of it: it is reported as an orphan.
-    let orphan = |c: &AtC1| !c.recorded || state.record_destroyed;
-    let Some(object) = &state.object else {
-        if let Some(client) = state.clients.iter().filter(living).find(|c| !orphan(c) && !c.late) {
-            return Err(format!("P2: the object is gone, and {} lives", client.client.id));
-        }
-        let held = state.secret.as_ref().is_some_and(|s| s.delivered.is_some());
-        // What it holds is dead: the client was found, or the rule above had failed.
-        let excused = state.record_destroyed || state.delivery == Delivery::LateAndLeft;
-        return if held && !excused { Err("the object is gone, and its Secret is there".into()) } else { Ok(()) };
-    };
+    every_client_is_known(state)?;
+    let Some(object) = &state.object else { return nothing_is_left(state) };
     if is_deleting(object) {
         let ours = object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER);
         return if ours { Err("the object is not let go".into()) } else { Ok(()) };
     }
     let status = object.status_or_default();
+    if !status.retiring.is_empty() {
+        return Err("a client retires for ever".into());
+    }
     if state.secret.as_ref().is_some_and(|s| s.delivered.is_none()) {
         return if status::is_ready(&status) { Err("Ready with a Secret of somebody else".into()) } else { Ok(()) };
     }
@@ -218,7 +221,7 @@ fn as_it_should_be(state: &State) -> Result<(), String> {
         return Err(format!("not Ready for the present spec: {:?}", status::ready_reason(&status)));
     }
     let held = state.held().ok_or("Ready without an intact Secret")?;
-    let current = state.client(&held).filter(|c| c.live).ok_or("the Secret's client does not live")?;
+    state.client(&held).filter(|c| c.live).ok_or("the Secret's client does not live")?;
     if status.client.as_ref().is_none_or(|c| c.id != held) {
         return Err("P3: status names another client than the Secret holds".into());
     }
@@ -226,8 +229,50 @@ fn as_it_should_be(state: &State) -> Result<(), String> {
     if delivered.is_none_or(|d| d.asked != asked(&object.spec)) || !promises::is_intact(state) {
         return Err("the Secret holds a credential that the spec does not ask for".into());
     }
-    if let Some(stray) = state.clients.iter().filter(living).find(|c| c.client.id != current.client.id && !orphan(c)) {
-        return Err(format!("P2: {} lives beside the current client", stray.client.id));
+    Ok(())
+}
+
+/// The object is gone: its Secret too, unless it was to stay; then what it holds lives.
+fn nothing_is_left(state: &State) -> Result<(), String> {
+    let holds = state.secret.as_ref().is_some_and(|s| s.delivered.is_some());
+    match state.end {
+        End::Retained => {
+            let works = state.held().is_none_or(|id| state.client(&id).is_some_and(|c| c.live || c.deleted_outside));
+            if works { Ok(()) } else { Err("a Secret that was to stay holds a client that is gone".into()) }
+        }
+        // What it holds is dead: the client was found, or the rule for living clients had failed.
+        End::Orderly if holds && !(state.delivery == Delivery::Late && state.maker_left) => {
+            Err("the object is gone, and its Secret is there".into())
+        }
+        End::Forced(false) if holds && !state.maker_left => {
+            Err("the object is gone, and a Secret came after it".into())
+        }
+        End::Orderly | End::Forced(_) => Ok(()),
     }
-    if status.retiring.is_empty() { Ok(()) } else { Err("a client retires for ever".into()) }
+}
+
+/// P2: beside the current client none lives that is ours; and what else carries our marker is reported.
+fn every_client_is_known(state: &State) -> Result<(), String> {
+    let current = state.object.as_ref().and_then(|o| o.status_or_default().client).map(|c| c.id);
+    let held = state.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone());
+    let current = current.or(held);
+    for client in state.clients.iter().filter(|c| c.live) {
+        let (Some(attempt), id) = (client.attempt(), &client.client.id) else { continue };
+        if current.as_ref() == Some(id) {
+            continue;
+        }
+        // Nobody who looked could know of one that came to life after its object; and nobody waits for what was made twice.
+        let open = state.object.as_ref().and_then(|o| Record::of(o).open).is_some_and(|o| o.attempt == attempt);
+        let left_to_people = open && client.client.last_used_at.is_some();
+        if client.is_owned() && !left_to_people && !((client.late || client.double) && state.object.is_none()) {
+            return Err(format!("P2: {id} lives, and is not the current client"));
+        }
+        let delivered = state.secret.as_ref().and_then(|s| s.delivered.as_ref());
+        let named = delivered.is_some_and(|d| d.client.id == *id || d.replaces.iter().any(|r| r.id == *id));
+        // A Secret that was left, or was to stay, answers for what it names: an object that is made anew may adopt it.
+        if state.object.as_ref().is_some_and(|object| named || claims(object, &client.client, &attempt)) {
+            return Err(format!("P2: {id} lives, nobody answers for it, and it is not reported as an orphan"));
+        }
+    }
+    Ok(())
 }

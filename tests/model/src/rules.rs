@@ -25,6 +25,18 @@ pub struct Requests {
     pub delivery_on_seen: bool,
     /// Status is written on the version that the intent returned.
     pub record_at_version: bool,
+    /// Any other status is written on the version that was decided on.
+    pub status_at_version: bool,
+    /// An attempt is burnt on the version of the object that was read.
+    pub burn_at_version: bool,
+    /// The Secret is fenced as it was read.
+    pub fence_on_seen: bool,
+    /// The Secret is taken over as it was seen.
+    pub claim_on_seen: bool,
+    /// The Secret is deleted as it was seen.
+    pub delete_on_seen: bool,
+    /// The finalizer is removed from the version of the object that was decided on.
+    pub release_at_version: bool,
 }
 
 impl Rules {
@@ -37,6 +49,12 @@ impl Rules {
             intent_at_version: true,
             delivery_on_seen: true,
             record_at_version: true,
+            status_at_version: true,
+            burn_at_version: true,
+            fence_on_seen: true,
+            claim_on_seen: true,
+            delete_on_seen: true,
+            release_at_version: true,
         },
     };
 }

@@ -1,7 +1,7 @@
 //! The world: an API server with one `PersonalClient` and its Secret, a C1 tenant, two replicas, and what the environment may
 //! still do. Everything that the operator decides is decided by the shipped code; here is only what surrounds it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use c1_operator::{
     api::{FINALIZER, PersonalClient, PersonalClientSpec, PersonalClientStatus, RECORD_ANNOTATION},
@@ -48,19 +48,28 @@ pub struct AtC1 {
     pub client: Printed<Client>,
     /// Not deleted.
     pub live: bool,
-    /// The record held its attempt when it came into being: somebody answers for it.
-    pub recorded: bool,
     /// It came into being when its attempt could count as old: whoever judged the attempt may have seen nothing of it.
     pub late: bool,
     /// Not the operator made it: a clone of the cluster, or a person.
     pub foreign: bool,
     /// When a delivery replaced it, while it worked, in the Secret.
     pub replaced: Option<u32>,
-    /// Not the operator, but somebody else deleted it.
+    /// Not the operator, but somebody else deleted it; or a backup brought back what was being deleted.
     pub deleted_outside: bool,
+    /// Its create took effect twice, and this is the one that nobody was told of.
+    pub double: bool,
+    /// Somebody destroyed what named it, or uses it without being named: it is an orphan, to be reported.
+    pub disowned: bool,
+    /// Somebody has destroyed a record since it was made, which may have named it.
+    pub torn: bool,
 }
 
 impl AtC1 {
+    /// The operator made it and has to answer for it.
+    pub fn is_owned(&self) -> bool {
+        self.live && !self.foreign && !self.disowned
+    }
+
     /// The attempt in its marker, if it carries the object's.
     pub fn attempt(&self) -> Option<String> {
         let marker = Marker::parse(&self.client.display_name)?;
@@ -89,8 +98,17 @@ pub enum Delivery {
     InTime,
     /// By a maker that had stood still for so long that its object may have been let go meanwhile.
     Late,
-    /// The same, and the maker has died, or slept away also the time to clean up: nobody looks for that Secret any more.
-    LateAndLeft,
+}
+
+/// How an object came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// It has not, or as it should.
+    Orderly,
+    /// It asked for its client and its Secret to stay.
+    Retained,
+    /// Somebody took the finalizer away; whether there was a Secret then.
+    Forced(bool),
 }
 
 /// Everything.
@@ -104,8 +122,8 @@ pub struct State {
     pub secret: Option<Printed<SecretSeen>>,
     /// The clients at C1, in the order in which they were made.
     pub clients: Vec<AtC1>,
-    /// Creates whose callers gave up, and that may still take effect: display names.
-    pub late: Vec<String>,
+    /// Creates whose callers gave up, and that may still take effect: display names, and when their attempts count as old.
+    pub late: Vec<(String, u32)>,
     /// The replicas.
     pub replicas: Vec<Replica>,
     /// A backup that may be restored.
@@ -118,8 +136,16 @@ pub struct State {
     pub secret_disturbed: bool,
     /// How the Secret's credential was delivered.
     pub delivery: Delivery,
-    /// Somebody destroyed the record (or restored an old one): what it named may become an orphan.
-    pub record_destroyed: bool,
+    /// Its maker has died, or slept away also the time to clean up.
+    pub maker_left: bool,
+    /// Requests that were lost, answered wrongly, or done twice, lists that lagged, and transactions that were cut off by time.
+    pub mishaps: u8,
+    /// Attempts that no record names any more, because somebody destroyed it, or its object is gone.
+    pub forgotten: BTreeSet<String>,
+    /// Somebody took the finalizer from the object, and it was not put back.
+    pub torn_off: bool,
+    /// What has become of an object that is gone.
+    pub end: End,
     /// The first promise that an effect broke.
     pub broken: Option<&'static str>,
 }
@@ -154,7 +180,11 @@ impl State {
             names: 0,
             secret_disturbed: false,
             delivery: Delivery::InTime,
-            record_destroyed: false,
+            maker_left: false,
+            mishaps: 0,
+            forgotten: BTreeSet::new(),
+            torn_off: false,
+            end: End::Orderly,
             broken: None,
         };
         state.make_object();
@@ -163,6 +193,7 @@ impl State {
 
     /// `kubectl apply`.
     pub fn make_object(&mut self) {
+        self.end = End::Orderly;
         let metadata = ObjectMeta {
             namespace: Some(NAMESPACE.into()),
             name: Some(NAME.into()),
@@ -186,9 +217,16 @@ impl State {
     pub fn put_object(&mut self, mut object: PersonalClient) {
         let finalizers = object.metadata.finalizers.as_ref().is_none_or(Vec::is_empty);
         if is_deleting(&object) && finalizers {
-            self.object = None;
+            let before = self.object.take();
+            self.forget_attempts(before.as_deref());
+            self.end = if object.retains() { End::Retained } else { End::Orderly };
+            if self.torn_off {
+                self.end = End::Forced(self.secret.is_some());
+                self.clients.iter_mut().filter(|c| c.live).for_each(|c| c.disowned = true);
+            }
             return;
         }
+        self.torn_off &= finalizers;
         if let Some(status) = &mut object.status {
             // Nobody decides by these.
             status.conditions.iter_mut().for_each(|c| c.last_transition_time = Time(time(0)));
@@ -273,6 +311,68 @@ impl State {
         secret.delivered.as_ref().filter(|_| intact).map(|d| d.client.id.clone())
     }
 
+    /// Whether status, Secret or record name a client.
+    pub fn names(&self, client: &AtC1) -> bool {
+        let Some(attempt) = client.attempt() else { return true };
+        let (record, status) = match &self.object {
+            Some(object) => (Record::of(object), object.status_or_default()),
+            None => (Record::default(), PersonalClientStatus::default()),
+        };
+        let delivered = self.secret.as_ref().and_then(|s| s.delivered.as_ref());
+        let id = &client.client.id;
+        record.is_abandoned(&attempt)
+            || record.open.as_ref().is_some_and(|o| o.attempt == attempt)
+            || status.client.iter().chain(delivered.map(|d| &d.client)).any(|c| c.id == *id || c.attempt == attempt)
+            || status
+                .retiring
+                .iter()
+                .chain(delivered.iter().flat_map(|d| &d.replaces))
+                .any(|r| r.id == *id || r.attempt == attempt)
+    }
+
+    /// What nobody names now that somebody has destroyed a record is an orphan.
+    pub fn disown(&mut self) {
+        let unnamed: Vec<bool> = self.clients.iter().map(|c| c.live && !self.names(c)).collect();
+        for (client, unnamed) in self.clients.iter_mut().zip(unnamed) {
+            client.disowned |= unnamed;
+            client.torn |= client.live;
+        }
+    }
+
+    /// Attempts that a record does not name any more, because somebody destroyed it or its object: what they make is an orphan.
+    pub fn forget_attempts(&mut self, before: Option<&PersonalClient>) {
+        let named = |object: &PersonalClient| {
+            let record = Record::of(object);
+            let open = record.open.map(|o| o.attempt);
+            open.into_iter().chain(record.abandoned.into_iter().map(|a| a.attempt)).collect::<BTreeSet<_>>()
+        };
+        let now = self.object.as_deref().map(named).unwrap_or_default();
+        self.forgotten.extend(before.map(named).unwrap_or_default().difference(&now).cloned());
+    }
+
+    /// The Secret is taken away. What status or record should name as well they must; but for what only the Secret has named
+    /// since somebody destroyed the record, and for what was to stay without its object.
+    pub fn lose_secret(&mut self) {
+        let held = self.held();
+        self.secret = None;
+        let goes = self.object.as_ref().is_none_or(|o| is_deleting(o) && o.retains());
+        let unnamed: Vec<bool> = self.clients.iter().map(|c| !self.names(c)).collect();
+        for (client, unnamed) in self.clients.iter_mut().zip(unnamed) {
+            client.disowned |= (client.torn && unnamed) || (goes && Some(&client.client.id) == held.as_ref());
+        }
+    }
+
+    /// What is named again is answered for again.
+    pub fn own_again(&mut self) {
+        if self.object.as_ref().is_none_or(|o| is_deleting(o)) || self.clients.iter().all(|c| !c.disowned) {
+            return;
+        }
+        let named: Vec<bool> = self.clients.iter().map(|c| self.names(c)).collect();
+        for (client, named) in self.clients.iter_mut().zip(named) {
+            client.disowned &= !named;
+        }
+    }
+
     // --- C1 -------------------------------------------------------------------------------------------------------
 
     /// Makes a client.
@@ -287,16 +387,17 @@ impl State {
             ..Client::default()
         };
         let attempt = Marker::parse(display_name).map(|m| m.attempt).unwrap_or_default();
-        let record = self.object.as_ref().map(|o| Record::of(o)).unwrap_or_default();
-        let recorded = record.is_abandoned(&attempt) || record.open.is_some_and(|o| o.attempt == attempt);
+        let disowned = self.forgotten.contains(&attempt);
         self.clients.push(AtC1 {
             client: Printed::new(client.clone()),
             live: true,
-            recorded,
             late,
             foreign: false,
             replaced: None,
             deleted_outside: false,
+            double: false,
+            disowned,
+            torn: false,
         });
         client
     }
