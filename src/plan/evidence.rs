@@ -153,7 +153,8 @@ impl<'a> Decision<'a> {
         let Some(open) = &self.record.open else { return Opened::No };
         let carried = |client: &IssuedClient| client.attempt == open.attempt;
         let in_secret = matches!(self.holding(), Holding::Ours(_, d) if carried(&d.client));
-        let in_status = self.status.client.as_ref().is_some_and(carried);
+        let in_status = self.status.client.as_ref().is_some_and(carried)
+            || self.status.retiring.iter().any(|r| r.attempt == open.attempt);
         if in_status || in_secret {
             return Opened::No;
         }
@@ -166,9 +167,6 @@ impl<'a> Decision<'a> {
         }
         let Some(inventory) = self.inventory() else { return Opened::NeedList };
         if let Some((client, _)) = self.listed().find(|(_, m)| m.attempt == open.attempt) {
-            if self.status.retiring.iter().any(|r| r.id == client.id) {
-                return Opened::No;
-            }
             return if client.last_used_at.is_some() { Opened::Used } else { Opened::Found(client) };
         }
         let timing = &self.o.timing;

@@ -2,6 +2,7 @@
 //! goes wrong without it; `make sabotage` shows that it does.
 
 mod properties;
+mod removal;
 mod servers;
 
 use std::time::Duration;

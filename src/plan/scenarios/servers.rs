@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    jiff::Timestamp,
+};
 
 use super::super::*;
 use crate::{
-    api::{FINALIZER, IssuerDefaults, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION},
+    api::{FINALIZER, IssuerDefaults, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION, Reason},
     c1::Client,
 };
 
@@ -28,6 +31,14 @@ pub(super) struct Servers {
     pub(super) clients: BTreeMap<String, (Client, bool)>,
     pub(super) attempts: u32,
     pub(super) creates: u32,
+    /// The object was let go.
+    pub(super) gone: bool,
+    /// Somebody took the Secret away: that status says Ready for a moment is nobody's fault.
+    pub(super) taken: bool,
+    /// C1 shows no client yet, in no way.
+    pub(super) unseen: bool,
+    /// C1 deletes nothing.
+    pub(super) refusing: bool,
 }
 
 /// One replica: what it remembers, and the transaction that it is in.
@@ -40,6 +51,12 @@ pub(super) struct Replica {
     pub(super) list: Option<(Timestamp, Vec<Client>)>,
     /// Clients that it read by id.
     pub(super) reads: BTreeMap<String, ClientRead>,
+    /// It read a list for the decision that it makes; when it began to look for it.
+    pub(super) listed: bool,
+    pub(super) as_of: Option<Timestamp>,
+    /// Clients that it has deleted, and whether it could not, last.
+    pub(super) deleted: BTreeSet<String>,
+    pub(super) delete_failed: bool,
 }
 
 pub(super) fn servers() -> Rc<RefCell<Servers>> {
@@ -60,6 +77,10 @@ pub(super) fn servers() -> Rc<RefCell<Servers>> {
         clients: BTreeMap::new(),
         attempts: 0,
         creates: 0,
+        gone: false,
+        taken: false,
+        unseen: false,
+        refusing: false,
     }))
 }
 
@@ -70,7 +91,7 @@ impl Servers {
     }
 
     pub(super) fn is_at(&self, at: &Anchor) -> bool {
-        self.object.metadata.resource_version.as_deref() == Some(&at.resource_version)
+        !self.gone && self.object.metadata.resource_version.as_deref() == Some(&at.resource_version)
     }
 
     pub(super) fn touch(&mut self) -> Answer {
@@ -98,7 +119,8 @@ impl Servers {
     pub(super) fn check(&self) {
         let status = self.object.status_or_default();
         let held = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone());
-        if status::is_ready(&status) {
+        let taken = held.is_none() && self.taken;
+        if status::is_ready(&status) && !taken && self.object.metadata.deletion_timestamp.is_none() {
             let held = held.expect("Ready without a Secret");
             assert!(self.clients[&held].1, "Ready, and the Secret holds a client that was deleted");
         }
@@ -149,7 +171,7 @@ impl Servers {
                 self.touch()
             }
             Effect::ReadSecret => Answer::Secret(self.read_secret()),
-            Effect::ReadObject => Answer::Object(Some(Box::new(self.object.clone()))),
+            Effect::ReadObject => Answer::Object((!self.gone).then(|| Box::new(self.object.clone()))),
             Effect::Fence { over, attempt } => {
                 let resource_version = self.bump();
                 match &mut self.secret {
@@ -164,10 +186,28 @@ impl Servers {
             Effect::DeleteClient { id } => {
                 let held = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).is_some_and(|d| d.client.id == *id);
                 assert!(!held, "{id} was deleted while the Secret held it");
+                if self.refusing {
+                    return Answer::Unknown { reason: Reason::Unreachable, message: "500".into() };
+                }
+                if self.unseen || !self.clients[id].1 {
+                    return Answer::Gone;
+                }
                 self.clients.get_mut(id).unwrap().1 = false;
                 Answer::Done(Anchor { uid: id.clone(), resource_version: String::new() })
             }
-            Effect::DeleteSecret { .. } | Effect::RemoveFinalizer { .. } => Answer::Gone,
+            Effect::DeleteSecret { at, .. } => match &self.secret {
+                None => Answer::Gone,
+                Some(secret) if secret.resource_version != at.resource_version => Answer::Conflict,
+                Some(_) => {
+                    self.secret = None;
+                    Answer::Done(at.clone())
+                }
+            },
+            Effect::RemoveFinalizer { at } if self.is_at(at) => {
+                self.gone = true;
+                Answer::Done(at.clone())
+            }
+            Effect::RemoveFinalizer { .. } => Answer::Conflict,
         };
         self.check();
         answer
@@ -180,7 +220,17 @@ impl Servers {
 
 impl Replica {
     pub(super) fn new(servers: &Rc<RefCell<Servers>>) -> Self {
-        Self { servers: servers.clone(), flight: None, seen: None, list: None, reads: BTreeMap::new() }
+        Self {
+            servers: servers.clone(),
+            flight: None,
+            seen: None,
+            list: None,
+            reads: BTreeMap::new(),
+            listed: false,
+            as_of: None,
+            deleted: BTreeSet::new(),
+            delete_failed: false,
+        }
     }
 
     pub(super) fn observed(&mut self) -> Observed {
@@ -213,13 +263,13 @@ impl Replica {
             }),
             namespace_terminating: false,
             secret: servers.read_secret(),
-            as_of: servers.now,
+            as_of: self.as_of.unwrap_or(servers.now),
             reads: self.reads.clone(),
-            listed: false,
+            listed: self.listed,
             in_flight: false,
             unsent: None,
-            deleted: BTreeSet::new(),
-            delete_failed: false,
+            deleted: self.deleted.clone(),
+            delete_failed: self.delete_failed,
             open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
             fresh_attempt: format!("attempt{}", servers.attempts),
             timing: Timing {
@@ -235,24 +285,40 @@ impl Replica {
     /// Reads C1's list.
     pub(super) fn list(&mut self) {
         let servers = self.servers.borrow();
-        let live = servers.clients.values().filter(|(_, live)| *live).map(|(c, _)| c.clone()).collect();
+        let shown = servers.clients.values().filter(|(_, live)| *live && !servers.unseen);
+        let live = shown.map(|(c, _)| c.clone()).collect();
         self.list = Some((servers.now, live));
     }
 
     /// Looks, and begins what is to be done. Whether there was anything.
     pub(super) fn look(&mut self) -> bool {
+        if self.servers.borrow().gone {
+            return false;
+        }
         if self.list.is_none() {
             self.list();
         }
         let observed = self.observed();
         let now = self.servers.borrow().now;
-        match plan(&observed, now, GUARDS).step {
-            Step::Nothing => return false,
-            Step::Look(Look::List) => self.list(),
+        let step = plan(&observed, now, GUARDS).step;
+        match &step {
+            Step::Look(_) => self.as_of = self.as_of.or(Some(now)),
+            _ => (self.as_of, self.listed) = (None, false),
+        }
+        match step {
+            Step::Nothing => {
+                self.reads.clear();
+                return false;
+            }
+            Step::Look(Look::List) => {
+                self.list();
+                self.listed = true;
+            }
             Step::Look(Look::Client(id)) => {
-                let read = match &self.servers.borrow().clients[&id] {
-                    (client, true) => ClientRead::Live(Box::new(client.clone())),
-                    (_, false) => ClientRead::Gone,
+                let servers = self.servers.borrow();
+                let read = match &servers.clients[&id] {
+                    (client, true) if !servers.unseen => ClientRead::Live(Box::new(client.clone())),
+                    _ => ClientRead::Gone,
                 };
                 self.reads.insert(id, read);
             }
@@ -263,7 +329,11 @@ impl Replica {
                 let _ = servers.touch();
                 servers.check();
             }
+            Step::Revoke(id) if self.servers.borrow().refusing => {
+                self.remember_delete(&id, &Answer::Conflict);
+            }
             Step::Revoke(id) => {
+                self.delete_failed = false;
                 let mut servers = self.servers.borrow_mut();
                 servers.clients.get_mut(&id).unwrap().1 = false;
                 let mut status = servers.object.status_or_default();
@@ -273,6 +343,7 @@ impl Replica {
             }
             Step::Issue(step) => self.flight = Some(Issue::start(*step, observed.object, "c".into(), observed.timing)),
             Step::Abandon(step) => self.flight = Some(Abandon::start(step, None)),
+            Step::Remove(step) => self.flight = Some(Remove::start(step, Anchor::of(&observed.object))),
             other => panic!("{other:?} is no part of these stories"),
         }
         true
@@ -289,13 +360,23 @@ impl Replica {
                 }
                 Some(effect) => {
                     let answer = self.servers.borrow_mut().perform(&effect);
-                    if let (Effect::DeleteClient { id }, Some((_, listed))) = (&effect, &mut self.list) {
-                        listed.retain(|c| c.id != *id);
+                    if let Effect::DeleteClient { id } = &effect {
+                        self.remember_delete(id, &answer);
                     }
                     let now = self.servers.borrow().now;
                     self.flight = Some(next(flight, answer, now, GUARDS));
                 }
             }
+        }
+    }
+
+    fn remember_delete(&mut self, id: &str, answer: &Answer) {
+        self.delete_failed = !matches!(answer, Answer::Done(_) | Answer::Gone);
+        if matches!(answer, Answer::Done(_)) {
+            self.deleted.insert(id.to_owned());
+        }
+        if let (false, Some((_, listed))) = (self.delete_failed, &mut self.list) {
+            listed.retain(|c| c.id != id);
         }
     }
 
@@ -337,6 +418,22 @@ pub(super) fn issued() -> (Rc<RefCell<Servers>>, Replica) {
     replica.settle();
     one_for_one(&servers);
     (servers, replica)
+}
+
+/// Somebody asks for something else.
+pub(super) fn edit(servers: &Rc<RefCell<Servers>>) {
+    let mut servers = servers.borrow_mut();
+    let generation = servers.object.metadata.generation.unwrap_or(1) + 1;
+    servers.object.spec.display_name = Some(format!("edit {generation}"));
+    servers.object.metadata.generation = Some(generation);
+    let _ = servers.touch();
+}
+
+/// Somebody deletes the object.
+pub(super) fn delete(servers: &Rc<RefCell<Servers>>) {
+    let mut servers = servers.borrow_mut();
+    servers.object.metadata.deletion_timestamp = Some(Time(servers.now));
+    let _ = servers.touch();
 }
 
 pub(super) fn is_create(effect: &Effect) -> bool {
