@@ -23,6 +23,7 @@ const BUDGET: Duration = Duration::from_mins(2);
 const GRACE: Duration = Duration::from_mins(1);
 
 /// The API server and C1, as they are.
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Servers {
     pub(super) now: Timestamp,
     pub(super) version: u64,
@@ -301,9 +302,10 @@ impl Replica {
         let observed = self.observed();
         let now = self.servers.borrow().now;
         let step = plan(&observed, now, GUARDS).step;
-        match &step {
-            Step::Look(_) => self.as_of = self.as_of.or(Some(now)),
-            _ => (self.as_of, self.listed) = (None, false),
+        if let Step::Look(_) = &step {
+            self.as_of = self.as_of.or(Some(now));
+        } else {
+            (self.as_of, self.listed) = (None, false);
         }
         match step {
             Step::Nothing => {
