@@ -316,9 +316,11 @@ fn clients_that_nobody_can_use_do_not_pile_up() {
     observed.delete_failed = true;
     observed.object.spec.display_name = Some("edit".into());
     let mut look = |strays: usize| {
-        let listed = (0..strays).map(|n| crate::c1::Client { id: format!("stray-{n}"), ..twin.clone() });
-        observed.issuer.as_mut().unwrap().inventory.as_mut().unwrap().clients =
-            listed.chain(std::iter::once(twin.clone())).collect();
+        let mut listed = vec![twin.clone(); strays + 1];
+        for (n, stray) in listed.iter_mut().skip(1).enumerate() {
+            stray.id = format!("stray-{n}");
+        }
+        observed.issuer.as_mut().unwrap().inventory.as_mut().unwrap().clients = listed;
         plan(&observed, servers.borrow().now, GUARDS).step
     };
     assert!(matches!(look(2), Step::Issue(_)));
