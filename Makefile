@@ -51,18 +51,18 @@ chart-docs: ## make the chart's README of the comments in its values.yaml
 .PHONY: test counts
 test: ## all that CI runs; the last lines are the counts
 	@rm -rf $(STEPS)
-	@$(MAKE) lint test-unit test-model test-simulator test-integration e2e counts
+	@$(MAKE) lint test-unit test-model test-simulator test-c1 test-integration e2e counts
 
 # A suite in which nothing ran has not passed (only of doc tests there may be none, and e2e says why it cannot run).
 counts:
 	@echo "==> counts"; \
-	for step in unit doc model simulator api promises reasons chart e2e; do \
+	for step in unit doc model simulator c1 api promises reasons chart e2e; do \
 	  grep -hE '^test result: ok\. [1-9]|^states [1-9][0-9]*, exhaustive yes|^[0-9]+ renderings accepted|^e2e: [1-9][0-9]* checks passed|SKIPPED: the end-to-end test' $(STEPS)/$$step.log \
 	    | sed "s/; [0-9]* measured.*//; s/^e2e: //; s/^/$$(printf '%-10s' $$step)/" \
 	    || [[ $$step == doc ]] || { echo "$$step: no test ran"; exit 1; }; \
 	done
 
-.PHONY: lint test-unit test-model test-simulator test-integration test-api test-promises test-reasons test-chart
+.PHONY: lint test-unit test-model test-simulator test-c1 test-integration test-api test-promises test-reasons test-chart
 lint: ## formatting, clippy with the test features and without, shellcheck
 	cargo fmt --all --check
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
@@ -78,6 +78,9 @@ test-model: build ## the protocol, in small worlds; `make model` tries large one
 
 test-simulator: ## the C1 simulator against what is known of C1
 	$(call step,simulator,cargo test $(FEATURES) $(or $(addprefix --test ,$(SIMULATOR_TESTS)),$(error no tests under tests/simulator/tests)))
+
+test-c1: build ## the client of C1's API against the simulator
+	$(call step,c1,cargo test $(FEATURES) --test c1)
 
 # One control plane for all four; each alone brings up its own.
 test-integration: build ## all that needs an API server: the four below

@@ -4,13 +4,18 @@
 //! redirects: an address that a user could choose must not lead anywhere else.
 
 mod assertion;
+mod connection;
 mod error;
 mod pacing;
+mod paging;
+#[cfg(test)]
+mod properties;
 mod session;
 mod token;
 mod types;
 
+pub use connection::{CallObserver, Deadlines, Settings};
 pub use error::{Certainty, Error, ErrorKind};
-pub use session::{CallObserver, Deadlines, Listing, Session, Settings};
+pub use session::{Listing, Session};
 pub use token::{Auth, InvalidCredentials};
 pub use types::{Client, CreateRequest, Created};

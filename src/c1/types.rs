@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::paging::Identified;
 use crate::api::{IssuedClient, IssuerRef};
 
 /// A personal client, as C1 shows it. Never its secret.
@@ -88,6 +89,15 @@ pub(super) struct CreateAnswer {
     pub client_secret: Option<SecretString>,
 }
 
+impl CreateAnswer {
+    /// What was made. Without id or secret it is nothing that could be delivered, and may have been made all the same.
+    pub fn created(self) -> Option<Created> {
+        let client = self.client.filter(|client| !client.id.is_empty())?;
+        let secret = self.client_secret.filter(|secret| !secret.expose_secret().is_empty())?;
+        Some(Created { client, secret })
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct ClientAnswer {
     pub client: Option<Client>,
@@ -113,6 +123,18 @@ pub(super) struct Role {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Introspection {
     pub user_id: String,
+}
+
+impl Identified for Client {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identified for Role {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
@@ -160,7 +182,25 @@ mod tests {
     #[test]
     fn the_secret_is_not_shown() {
         let answer: CreateAnswer = serde_json::from_str(r#"{"client":{"id":"a"},"clientSecret":"hush"}"#).unwrap();
-        let created = Created { client: answer.client.unwrap(), secret: answer.client_secret.unwrap() };
+        let created = answer.created().unwrap();
+        assert_eq!((created.client.id.as_str(), created.secret.expose_secret()), ("a", "hush"));
         assert!(!format!("{created:?}").contains("hush"));
+    }
+
+    #[test]
+    fn an_answer_without_client_or_secret_is_no_client() {
+        for body in [
+            r#"{"client":{"id":"a"}}"#,
+            r#"{"client":{"id":"a"},"clientSecret":null}"#,
+            r#"{"client":{"id":"a"},"clientSecret":""}"#,
+            r#"{"client":{"id":""},"clientSecret":"hush"}"#,
+            r#"{"client":{},"clientSecret":"hush"}"#,
+            r#"{"client":null,"clientSecret":"hush"}"#,
+            r#"{"clientSecret":"hush"}"#,
+            "{}",
+        ] {
+            let answer: CreateAnswer = serde_json::from_str(body).unwrap();
+            assert!(answer.created().is_none(), "{body}");
+        }
     }
 }

@@ -21,8 +21,6 @@ pub struct Withdraw {
     client: IssuedClient,
     secret_name: String,
     secret: Anchor,
-    /// There is no object any more that would remember the client.
-    gone: bool,
     state: State,
 }
 
@@ -47,7 +45,7 @@ impl Withdraw {
         now: Timestamp,
     ) -> Next {
         let state = State::ReadObject;
-        Box::new(Self { uid, client, secret_name, secret, gone: false, state }).object_read(object, now)
+        Box::new(Self { uid, client, secret_name, secret, state }).object_read(object, now)
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -68,25 +66,18 @@ impl Withdraw {
             (State::ReadSecret, Answer::Secret(SecretView::Absent))
             | (State::DeleteSecret, Answer::Done(_) | Answer::Gone)
             | (State::DeleteClient, Answer::Unknown { .. }) => self.delete_client(),
-            (State::DeleteClient, Answer::Done(_) | Answer::Gone) => landed(Outcome::Withdrawn { id: self.client.id }),
-            (State::DeleteClient, _) if self.gone => landed(Outcome::Failed {
-                reason: Reason::Unreachable,
-                message: format!(
-                    "its object is gone, and client {} could not be revoked: revoke it by hand",
-                    self.client.id
-                ),
-                unsent: false,
-            }),
+            (State::DeleteClient, Answer::Done(_)) => landed(Outcome::Withdrawn { id: self.client.id }),
+            (State::DeleteClient, Answer::Gone) => self.left("C1 does not know it yet"),
+            (State::DeleteSecret | State::ReadSecret | State::DeleteClient, Answer::Refused { message, .. }) => {
+                self.left(&message)
+            }
             // The removal finds what is left: by the record, or by what the Secret says.
             _ => landed(Outcome::LookAgain { unsent: false }),
         }
     }
 
-    fn object_read(mut self: Box<Self>, object: Option<&PersonalClient>, now: Timestamp) -> Next {
-        let Some(object) = object else {
-            self.gone = true;
-            return self.delete_secret();
-        };
+    fn object_read(self: Box<Self>, object: Option<&PersonalClient>, now: Timestamp) -> Next {
+        let Some(object) = object else { return self.delete_secret() };
         let record = Record::of(object);
         if record.is_abandoned(&self.client.attempt) {
             return self.delete_secret();
@@ -114,6 +105,15 @@ impl Withdraw {
             return landed(Outcome::LookAgain { unsent: false });
         }
         self.delete_client()
+    }
+
+    /// If the object is gone by now, nobody remembers the client: people must be told.
+    fn left(self: Box<Self>, why: &str) -> Next {
+        let message = format!(
+            "client {} was delivered into Secret {} for an object that goes, and could not be taken back: {why}. The object's removal does so; or, if it is gone already, delete the Secret and revoke the client by hand",
+            self.client.id, self.secret_name
+        );
+        landed(Outcome::Failed { reason: Reason::RevocationBlocked, message, unsent: false })
     }
 
     fn delete_client(self: Box<Self>) -> Next {

@@ -106,7 +106,8 @@ impl State {
         let lost = matches!((&flight, &answer), (Flight::Abandon(_), Answer::Secret(SecretView::Absent)));
         let (flight, effect) = next(flight, answer, time(self.now), &rules.plan);
         // Its maker may wake up, and deliver what is then dead.
-        if lost && caller.made.is_none() && matches!(effect, Some(Effect::DeleteClient { .. })) && self.says_ready() {
+        let gives_up = lost && caller.made.is_none() && matches!(effect, Some(Effect::DeleteClient { .. }));
+        if gives_up && self.says_ready() && !self.restored_amid {
             self.broken.get_or_insert("P1: a client is given up whose Secret is lost, and status says Ready");
         }
         let Some(effect) = effect else { return self.land(r, flight, &caller) };
@@ -126,7 +127,7 @@ impl State {
                 if !unsent {
                     self.replicas[r].unsent = None;
                 }
-                let Some(object) = &self.object else { return };
+                let Some(object) = &self.object else { return self.leave(caller) };
                 let (base, generation) = (object.status_or_default(), object.metadata.generation.unwrap_or_default());
                 let said = if is_deleting(object) {
                     status::not_ready(&base, Reason::RevocationBlocked, &message, generation, time(self.now))

@@ -194,10 +194,16 @@ impl State {
         self.secret_disturbed = true;
         self.end = End::Orderly;
         self.disown();
-        // A delete that is under way cannot be called back.
-        if self.replicas.iter().any(|r| r.work.as_ref().is_some_and(Work::may_delete)) {
+        // An attempt that was resolved since may be open again, beside the one that is under way.
+        self.mishaps += 1;
+        // What is under way, or being decided on, cannot be called back: a delete least of all.
+        self.restored_amid = self.replicas.iter().any(|r| r.has_object() || r.work.is_some());
+        if self.replicas.iter().any(|r| r.has_object() || r.work.as_ref().is_some_and(Work::may_delete)) {
             self.clients.iter_mut().for_each(|c| c.deleted_outside = true);
         }
+        // That it was replaced is forgotten. What somebody has used stays, all the same.
+        let unused = |c: &&mut AtC1| c.client.last_used_at.is_none();
+        self.clients.iter_mut().filter(unused).for_each(|c| c.replaced = None);
         if self.held().and_then(|id| self.client(&id)).is_some_and(|c| !c.live) {
             reached(Situation::RestoredGone);
         }

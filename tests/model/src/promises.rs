@@ -21,7 +21,7 @@ pub fn answered_for(state: &State) -> bool {
 }
 
 /// P3: beside the credential and those that it replaces, a replica leaves at most one living client to be resolved; each
-/// request that went wrong, list that lagged, and transaction that was cut off by time, one more.
+/// request that went wrong, list that lagged, transaction that was cut off by time, and backup that was restored, one more.
 pub fn bounded(state: &State) -> bool {
     let status = state.object.as_ref().map(|o| o.status_or_default()).unwrap_or_default();
     let delivered = state.secret.as_ref().and_then(|s| s.delivered.as_ref());

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use c1_operator::{
     api::{FINALIZER, PersonalClient, PersonalClientSpec, PersonalClientStatus, RECORD_ANNOTATION},
     c1::Client,
-    plan::{Anchor, Answer, Content, Marker, Record, SecretSeen, SecretView, Timing, marker},
+    plan::{Anchor, Answer, Content, Delivered, Marker, Record, SecretSeen, SecretView, Timing, marker},
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
@@ -52,7 +52,7 @@ pub struct AtC1 {
     pub late: bool,
     /// Not the operator made it: a clone of the cluster, or a person.
     pub foreign: bool,
-    /// When a delivery replaced it, while it worked, in the Secret.
+    /// When a delivery replaced it, while it worked, in the Secret; and nothing has happened since that made it unknown.
     pub replaced: Option<u32>,
     /// Not the operator, but somebody else deleted it; or a backup brought back what was being deleted.
     pub deleted_outside: bool,
@@ -60,7 +60,7 @@ pub struct AtC1 {
     pub double: bool,
     /// Somebody destroyed what named it, or uses it without being named: it is an orphan, to be reported.
     pub disowned: bool,
-    /// Somebody has destroyed a record since it was made, which may have named it.
+    /// Somebody has destroyed a record since its attempt began, which may have named it.
     pub torn: bool,
 }
 
@@ -112,6 +112,7 @@ pub enum End {
 }
 
 /// Everything.
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     /// Seconds.
@@ -140,6 +141,8 @@ pub struct State {
     pub maker_left: bool,
     /// Requests that were lost, answered wrongly, or done twice, lists that lagged, and transactions that were cut off by time.
     pub mishaps: u8,
+    /// A backup was restored while something was under way that had been decided on before.
+    pub restored_amid: bool,
     /// Attempts that no record names any more, because somebody destroyed it, or its object is gone.
     pub forgotten: BTreeSet<String>,
     /// Somebody took the finalizer from the object, and it was not put back.
@@ -182,6 +185,7 @@ impl State {
             delivery: Delivery::InTime,
             maker_left: false,
             mishaps: 0,
+            restored_amid: false,
             forgotten: BTreeSet::new(),
             torn_off: false,
             end: End::Orderly,
@@ -219,6 +223,8 @@ impl State {
         if is_deleting(&object) && finalizers {
             let before = self.object.take();
             self.forget_attempts(before.as_deref());
+            // An overlap ends with its object.
+            self.clients.iter_mut().for_each(|c| c.replaced = None);
             self.end = if object.retains() { End::Retained } else { End::Orderly };
             if self.torn_off {
                 self.end = End::Forced(self.secret.is_some());
@@ -313,12 +319,15 @@ impl State {
 
     /// Whether status, Secret or record name a client.
     pub fn names(&self, client: &AtC1) -> bool {
+        self.named_by(client, self.secret.as_ref().and_then(|s| s.delivered.as_ref()))
+    }
+
+    fn named_by(&self, client: &AtC1, delivered: Option<&Delivered>) -> bool {
         let Some(attempt) = client.attempt() else { return true };
         let (record, status) = match &self.object {
             Some(object) => (Record::of(object), object.status_or_default()),
             None => (Record::default(), PersonalClientStatus::default()),
         };
-        let delivered = self.secret.as_ref().and_then(|s| s.delivered.as_ref());
         let id = &client.client.id;
         record.is_abandoned(&attempt)
             || record.open.as_ref().is_some_and(|o| o.attempt == attempt)
@@ -362,12 +371,15 @@ impl State {
         }
     }
 
-    /// What is named again is answered for again.
+    /// What is named again is answered for again: by status, record, or a Secret that the object has adopted.
     pub fn own_again(&mut self) {
-        if self.object.as_ref().is_none_or(|o| is_deleting(o)) || self.clients.iter().all(|c| !c.disowned) {
+        let Some(object) = self.object.as_ref().filter(|o| !is_deleting(o)) else { return };
+        if self.clients.iter().all(|c| !c.disowned) {
             return;
         }
-        let named: Vec<bool> = self.clients.iter().map(|c| self.names(c)).collect();
+        let delivered = self.secret.as_ref().and_then(|s| s.delivered.as_ref());
+        let adopted = delivered.filter(|d| object.metadata.uid.as_ref() == Some(&d.owner.uid));
+        let named: Vec<bool> = self.clients.iter().map(|c| self.named_by(c, adopted)).collect();
         for (client, named) in self.clients.iter_mut().zip(named) {
             client.disowned &= !named;
         }
@@ -397,7 +409,7 @@ impl State {
             deleted_outside: false,
             double: false,
             disowned,
-            torn: false,
+            torn: disowned,
         });
         client
     }
