@@ -348,7 +348,7 @@ impl<'a> Decision<'a> {
         matches!(self.holding(), Holding::Ours(_, d) | Holding::Left(_, d) if d.client.id == id)
     }
 
-    fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
+    pub(super) fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
         let named = self.secret_names(&client.id)
             || self.status.client.as_ref().is_some_and(|c| c.id == client.id)
             || self.status.retiring.iter().any(|r| r.id == client.id);

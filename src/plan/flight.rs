@@ -217,7 +217,7 @@ impl Flight {
     pub fn cleans_up(&self) -> bool {
         match self {
             Self::Abandon(_) | Self::Withdraw(_) => true,
-            Self::Issue(issue) => issue.is_confirming(),
+            Self::Issue(issue) => issue.looks_back(),
             Self::Remove(_) | Self::Landed(_) => false,
         }
     }

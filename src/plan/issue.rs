@@ -76,9 +76,9 @@ impl Issue {
         (Flight::Issue(Box::new(Self { step, object, cluster, timing, state: State::Preflight })), Some(effect))
     }
 
-    /// It has delivered, could not record, and looks whether its object is still there.
-    pub(super) fn is_confirming(&self) -> bool {
-        matches!(self.state, State::Confirm { .. })
+    /// It has, or may have, delivered, and looks what has become of that.
+    pub(super) fn looks_back(&self) -> bool {
+        matches!(self.state, State::ReadBack { .. } | State::Confirm { .. })
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {

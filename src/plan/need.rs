@@ -135,6 +135,9 @@ impl Decision<'_> {
             Opened::Unsent | Opened::No => Record { open: None, ..self.record.clone() },
             _ => self.record.burnt(self.now),
         };
+        if let Some(attempt) = self.forgotten(need) {
+            record = record.giving_up(attempt, self.now);
+        }
         record.open = Some(OpenAttempt {
             attempt: attempt.clone(),
             started_at: self.now,
@@ -161,6 +164,14 @@ impl Decision<'_> {
             replaces,
             status: self.status.clone(),
         })))
+    }
+
+    /// The attempt of a client that is gone, which no status names any more after this issue, if it made a second one that could
+    /// not be deleted yet.
+    fn forgotten(&self, need: Need) -> Option<&str> {
+        let gone = self.status.client.as_ref().filter(|_| need == Need::Revoked)?;
+        let twin = self.listed().any(|(client, m)| m.attempt == gone.attempt && self.is_stray(client, &m));
+        (twin && !self.record.is_abandoned(&gone.attempt)).then_some(gone.attempt.as_str())
     }
 
     /// What our Secret holds or owes an end, and status does not name: a credential of an abandoned attempt that was delivered

@@ -65,12 +65,12 @@ impl Decision<'_> {
                 (Some(false), _) => left_behind.push(client.id.clone()),
             }
         }
-        if let (true, Some((client, until))) = (victims.is_empty(), unseen.iter().max_by_key(|(_, until)| *until)) {
-            let message =
-                format!("client {} was made a moment ago, and C1 does not know it: waiting until it would", client.id);
-            return Plan { wake: Some(*until), ..self.not_ready(Reason::Deleting, &message) };
+        if let (true, Some(until)) = (victims.is_empty(), unseen.iter().map(|(_, until)| *until).max()) {
+            // It names no client: of another, another replica may say the same.
+            let message = "a client was made a moment ago, and C1 does not know it: waiting until it would";
+            return Plan { wake: Some(until), ..self.not_ready(Reason::Deleting, message) };
         }
-        victims.extend(unseen.iter().map(|(client, _)| Victim { id: client.id.clone(), young: true }));
+        victims.extend(unseen.into_iter().map(|(client, _)| Victim { id: client.id.clone(), young: true }));
         self.remove(victims, left_behind)
     }
 
@@ -121,7 +121,7 @@ impl Decision<'_> {
         for (client, marker) in self.listed() {
             let ours =
                 self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
-            if ours && !(self.retain() && self.secret_names(&client.id)) {
+            if ours && !(self.retain() && self.secret_names(&client.id)) && !self.taken_over(&client.id) {
                 let identity = self.identity();
                 add(Doomed {
                     id: client.id.clone(),
@@ -133,6 +133,11 @@ impl Decision<'_> {
             }
         }
         doomed
+    }
+
+    /// Whether an object that was made anew has taken over the Secret that names this client: it gives it its overlap.
+    fn taken_over(&self, id: &str) -> bool {
+        matches!(self.holding(), Holding::Left(_, d) if d.client.id == id || d.replaces.iter().any(|r| r.id == id))
     }
 
     /// Somebody allowed to leave them, or the namespace has waited long enough.

@@ -4,6 +4,7 @@
 mod properties;
 mod removal;
 mod servers;
+mod withdrawal;
 
 use std::time::Duration;
 

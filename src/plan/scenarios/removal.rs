@@ -33,7 +33,7 @@ fn settle_for_long(replica: &mut Replica) {
     replica.settle();
 }
 
-fn held(servers: &Rc<RefCell<Servers>>) -> Option<String> {
+pub(super) fn held(servers: &Rc<RefCell<Servers>>) -> Option<String> {
     servers.borrow().secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone())
 }
 
@@ -207,43 +207,6 @@ fn a_lost_credential_does_not_wait_for_a_delete_that_fails() {
     assert_eq!(held(&servers).as_deref(), Some("client-3"));
 }
 
-/// Somebody touches the Secret's metadata while its maker takes it back.
-#[test]
-fn what_is_taken_back_is_found_again_when_its_metadata_moved() {
-    let servers = servers();
-    let mut maker = Replica::new(&servers);
-    maker.look();
-    maker.run_until(is_deliver);
-    delete(&servers);
-    maker.run_until(|e| matches!(e, Effect::DeleteSecret { .. }));
-    let version = servers.borrow_mut().bump();
-    servers.borrow_mut().secret.as_mut().expect("it was delivered").resource_version = version;
-    maker.run_until(|_| false);
-    assert_eq!(held(&servers), None);
-    assert!(servers.borrow().live().is_empty());
-}
-
-/// An object that was made anew has taken the Secret over: its client is no longer its maker's to delete.
-#[test]
-fn what_another_object_has_taken_over_is_not_taken_back() {
-    let servers = servers();
-    let mut maker = Replica::new(&servers);
-    maker.look();
-    maker.run_until(is_deliver);
-    delete(&servers);
-    maker.run_until(|e| matches!(e, Effect::DeleteSecret { .. }));
-    {
-        let mut servers = servers.borrow_mut();
-        let version = servers.bump();
-        let secret = servers.secret.as_mut().expect("it was delivered");
-        secret.resource_version = version;
-        secret.delivered.as_mut().expect("by us").owner.uid = "anew".into();
-    }
-    maker.run_until(|_| false);
-    assert_eq!(held(&servers).as_deref(), Some("client-1"));
-    assert_eq!(servers.borrow().live(), ["client-1"]);
-}
-
 /// Two objects ask for a Secret of the same name. The one that cannot have it must not fence the other's.
 #[test]
 fn another_objects_secret_is_not_fenced() {
@@ -325,4 +288,51 @@ fn clients_that_nobody_can_use_do_not_pile_up() {
     };
     assert!(matches!(look(2), Step::Issue(_)));
     assert!(matches!(look(3), Step::Abandon(_)));
+}
+
+/// The same, with a client that somebody deleted at C1: it does not retire, so the record must remember its attempt.
+#[test]
+fn a_double_is_found_after_its_twin_was_lost() {
+    let (servers, mut replica) = issued();
+    let mut double = servers.borrow().clients["client-1"].0.clone();
+    double.id = "double".into();
+    wait(&servers, Duration::from_hours(2));
+    {
+        let mut servers = servers.borrow_mut();
+        servers.clients.insert("double".into(), (double, true));
+        servers.clients.get_mut("client-1").unwrap().1 = false;
+        (servers.refusing, servers.taken) = (true, true);
+    }
+    replica.list();
+    for _ in 0..12 {
+        replica.look();
+        replica.run_until(|_| false);
+    }
+    assert_eq!(held(&servers).as_deref(), Some("client-2"), "a lost credential waits for a delete that fails");
+    servers.borrow_mut().refusing = false;
+    settle_for_long(&mut replica);
+    assert_eq!(servers.borrow().live(), ["client-2"]);
+}
+
+/// The object was made anew, has adopted the Secret, and rotated: what the former made retires there, with its overlap.
+#[test]
+fn what_the_next_object_has_taken_over_does_not_end_with_the_former() {
+    let (servers, mut maker) = asleep_in_a_rotation(Some(DeletionPolicy::Retain));
+    maker.run_until(|e| matches!(e, Effect::Record { .. }));
+    drop(maker);
+    {
+        let mut servers = servers.borrow_mut();
+        let now = servers.now;
+        let delivered = servers.secret.as_mut().and_then(|s| s.delivered.as_mut()).expect("it was delivered");
+        delivered.owner.uid = "anew".into();
+        delivered.replaces.push(status::retiring(&delivered.client, now, Duration::from_hours(1)));
+        delivered.client.id = "client-3".into();
+    }
+    delete(&servers);
+    let mut other = Replica::new(&servers);
+    other.look();
+    wait_until_old(&servers);
+    settle_for_long(&mut other);
+    assert!(servers.borrow().gone);
+    assert!(servers.borrow().live().contains(&"client-2".to_owned()));
 }

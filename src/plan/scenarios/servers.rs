@@ -34,7 +34,7 @@ pub(super) struct Servers {
     pub(super) creates: u32,
     /// The object was let go.
     pub(super) gone: bool,
-    /// Somebody took the Secret away: that status says Ready for a moment is nobody's fault.
+    /// Somebody took the Secret or its client away: that status says Ready for a moment is nobody's fault.
     pub(super) taken: bool,
     /// C1 shows no client yet, in no way.
     pub(super) unseen: bool,
@@ -120,7 +120,7 @@ impl Servers {
     pub(super) fn check(&self) {
         let status = self.object.status_or_default();
         let held = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| d.client.id.clone());
-        let taken = held.is_none() && self.taken;
+        let taken = self.taken && held.as_ref().is_none_or(|held| !self.clients[held].1);
         if status::is_ready(&status) && !taken && self.object.metadata.deletion_timestamp.is_none() {
             let held = held.expect("Ready without a Secret");
             assert!(self.clients[&held].1, "Ready, and the Secret holds a client that was deleted");

@@ -49,11 +49,7 @@ impl State {
             }
             Work::Claim(seen, uid) => {
                 if let (true, SecretView::Present(seen)) = (happens, &*seen) {
-                    self.annotate_secret(&self.seen(seen, rules.requests.claim_on_seen), |secret| {
-                        if let Some(delivered) = &mut secret.delivered {
-                            delivered.owner.uid = uid;
-                        }
-                    });
+                    self.claim(seen, uid, rules);
                 }
             }
             Work::Revoke(what) => {
@@ -68,6 +64,24 @@ impl State {
                     self.replicas[r].work = Some(Work::Status(Printed::new((Anchor::of(object), struck(object, id)))));
                 }
             }
+        }
+    }
+
+    /// The Secret says that it is of another object now, and what it was seen to hold.
+    fn claim(&mut self, seen: &SecretSeen, uid: String, rules: &Rules) {
+        let goes = self.object.as_ref().is_none_or(|o| is_deleting(o));
+        let claimed = self.annotate_secret(&self.seen(seen, rules.requests.claim_on_seen), |secret| {
+            let held = |s: &SecretSeen| s.delivered.as_ref().map(|d| d.client.id.clone());
+            if held(secret) != held(seen) {
+                secret.content = Content::Altered;
+            }
+            secret.delivered.clone_from(&seen.delivered);
+            if let Some(delivered) = &mut secret.delivered {
+                delivered.owner.uid = uid;
+            }
+        });
+        if goes && matches!(claimed, Answer::Done(_)) {
+            self.delivery = Delivery::LeftAgain;
         }
     }
 
@@ -246,7 +260,7 @@ impl State {
     }
 
     fn says_ready(&self) -> bool {
-        self.object.as_ref().is_some_and(|o| status::is_ready(&o.status_or_default()))
+        self.object.as_ref().is_some_and(|o| !is_deleting(o) && status::is_ready(&o.status_or_default()))
     }
 
     /// P1: whoever has delivered does not go on to give up, only because the answer was lost, or said that there is a Secret.

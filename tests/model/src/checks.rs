@@ -103,6 +103,10 @@ pub const WITHOUT: &[Without] = without![
     requests.intent_at_version: bounds(2, 0, 1),
     requests.delivery_on_seen: bounds(2, 0, 1),
     requests.record_at_version: bounds(2, 0, 1),
+    requests.status_at_version: from(&[Start::Edited], only(&[Event::EditSpec, Event::DeleteSecret], bounds(2, 2, 0))),
+    requests.burn_at_version: from(&[Start::Open], faults_only(bounds(2, 0, 1))),
+    requests.fence_on_seen: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
+    plan.settle_for_removal: from(&[Start::Open, Start::FirstOpen], bounds(1, 2, 1)),
 ];
 
 /// Rules that are left out in `make model`, beside those: what goes wrong without them comes about in more steps.
@@ -110,4 +114,7 @@ pub const WITHOUT_LARGE: &[Without] = without![
     plan.read_before_delete: only(&[Event::EditSpec], bounds(2, 1, 1)),
     plan.fence: only(&[Event::EditSpec], bounds(2, 1, 1)),
     plan.prove_takeover: only(&[Event::DeleteSecret, Event::TearOff], bounds(2, 2, 1)),
+    requests.claim_on_seen: from(&[Start::Retaining], only(&[Event::Delete, Event::Recreate], bounds(2, 3, 1))),
+    requests.delete_on_seen: from(&[Start::Ready], only(&[Event::Delete, Event::TearOff, Event::Recreate], bounds(2, 3, 1))),
+    requests.release_at_version: from(&[Start::Ready], only(&[Event::Delete, Event::TearOff, Event::Recreate], bounds(2, 3, 1))),
 ];

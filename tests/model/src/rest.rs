@@ -241,8 +241,8 @@ fn nothing_is_left(state: &State) -> Result<(), String> {
             if works { Ok(()) } else { Err("a Secret that was to stay holds a client that is gone".into()) }
         }
         // What it holds is dead: the client was found, or the rule for living clients had failed.
-        // It was deleted before, and came back with the backup.
-        End::Orderly if holds && state.restored_amid => Ok(()),
+        // It was deleted before, and came back with the backup; or it was there before the object.
+        End::Orderly if holds && (state.restored_amid || state.delivery == Delivery::LeftAgain) => Ok(()),
         End::Orderly if holds && !(state.delivery == Delivery::Late && state.maker_left) => {
             Err("the object is gone, and its Secret is there".into())
         }
@@ -263,10 +263,9 @@ fn every_client_is_known(state: &State) -> Result<(), String> {
         if current.as_ref() == Some(id) {
             continue;
         }
-        // Nobody who looked could know of one that came to life after its object; and nobody waits for what was made twice.
         let open = state.object.as_ref().and_then(|o| Record::of(o).open).is_some_and(|o| o.attempt == attempt);
         let left_to_people = open && client.client.last_used_at.is_some();
-        if client.is_owned() && !left_to_people && !((client.late || client.double) && state.object.is_none()) {
+        if client.is_owned() && !left_to_people {
             return Err(format!("P2: {id} lives, and is not the current client"));
         }
         let delivered = state.secret.as_ref().and_then(|s| s.delivered.as_ref());

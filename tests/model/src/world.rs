@@ -98,6 +98,8 @@ pub enum Delivery {
     InTime,
     /// By a maker that had stood still for so long that its object may have been let go meanwhile.
     Late,
+    /// It was left, and taken over for an object that was being let go at that moment: it stays what it was.
+    LeftAgain,
 }
 
 /// How an object came to its end.
@@ -105,7 +107,7 @@ pub enum Delivery {
 pub enum End {
     /// It has not, or as it should.
     Orderly,
-    /// It asked for its client and its Secret to stay.
+    /// It, or the one whose Secret is still there, asked for client and Secret to stay.
     Retained,
     /// Somebody took the finalizer away; whether there was a Secret then.
     Forced(bool),
@@ -223,9 +225,16 @@ impl State {
         if is_deleting(&object) && finalizers {
             let before = self.object.take();
             self.forget_attempts(before.as_deref());
-            // An overlap ends with its object.
-            self.clients.iter_mut().for_each(|c| c.replaced = None);
-            self.end = if object.retains() { End::Retained } else { End::Orderly };
+            for client in self.clients.iter_mut().filter(|c| c.live) {
+                // An overlap ends with its object.
+                client.replaced = None;
+                // Nobody who looked could know of one that came to life so late; and nobody waits for what was made twice.
+                client.disowned |= client.late || client.double;
+            }
+            // What stays of an object before it is not this one's to take away.
+            let owner = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| &d.owner.uid);
+            let stays = owner.is_some_and(|owner| object.metadata.uid.as_ref() != Some(owner));
+            self.end = if object.retains() || stays { End::Retained } else { End::Orderly };
             if self.torn_off {
                 self.end = End::Forced(self.secret.is_some());
                 self.clients.iter_mut().filter(|c| c.live).for_each(|c| c.disowned = true);
