@@ -105,7 +105,7 @@ image: ## the container image, in target/image/c1-operator.tar, without daemon o
 e2e: build ## image and chart on a real one-node cluster, from helm install to helm uninstall; as root
 	$(call step,e2e,tests/e2e/run.sh)
 
-.PHONY: manifests bench model sabotage audit clean
+.PHONY: manifests bench model mutants sabotage audit clean
 manifests: ## plain manifests of the chart for kubectl, in target/manifests; ARGS="--set image.repository=..."
 	@mkdir -p $(TARGET)/manifests
 	@tests/dev/manifests.sh $(ARGS) >$(TARGET)/manifests/c1-operator.yaml.new
@@ -118,9 +118,12 @@ bench: ## how fast, small and quiet the release build is, beside a bare client; 
 	cargo build --release -p c1-simulator -p c1-bench
 	@tests/controlplane/run.sh $(TARGET)/$(TRIPLE)/release/c1-bench $(ARGS)
 
-model: ## the protocol in large worlds, and what breaks without each of its rules; not run to its end yet, hours
+model: ## the protocol in large worlds, each to its end, and what breaks without each of its rules
 	cargo build --release -p model
 	$(TARGET)/$(TRIPLE)/release/model all --traces $(TARGET)/model
+
+mutants: ## change plan and C1 client in one place at a time; a test must notice; FILES="src/plan/need.rs" for some
+	@tests/dev/mutants.sh $(FILES)
 
 sabotage: build ## take one guard out at a time; its test must notice
 	@tests/controlplane/run.sh tests/sabotage/run.sh

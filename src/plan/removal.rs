@@ -66,9 +66,7 @@ impl Decision<'_> {
             }
         }
         if let (true, Some(until)) = (victims.is_empty(), unseen.iter().map(|(_, until)| *until).max()) {
-            // It names no client: of another, another replica may say the same.
-            let message = "a client was made a moment ago, and C1 does not know it: waiting until it would";
-            return Plan { wake: Some(until), ..self.not_ready(Reason::Deleting, message) };
+            return self.waits(until);
         }
         victims.extend(unseen.into_iter().map(|(client, _)| Victim { id: client.id.clone(), young: true }));
         self.remove(victims, left_behind)
@@ -175,13 +173,7 @@ impl Decision<'_> {
             )));
         }
         match open {
-            Opened::Young(until) => {
-                let plan = self.not_ready(
-                    Reason::Deleting,
-                    "the outcome of an attempt is not known: waiting until it can be resolved",
-                );
-                return Some(Plan { wake: Some(until), ..plan });
-            }
+            Opened::Young(until) => return Some(self.waits(until)),
             Opened::NeedList => return Some(self.step(Step::Look(Look::List))),
             Opened::Guess | Opened::Unproven => {
                 return Some(self.blocked("C1's list of clients cannot be read to its end, so it is not known whether an attempt made a client"));
@@ -193,11 +185,16 @@ impl Decision<'_> {
         let made = unseen.map(|o| o.started_at + self.o.timing.budget);
         let made = made.into_iter().chain(self.record.abandoned.iter().map(|a| a.since)).max();
         if let Some(until) = made.and_then(|made| self.settled_at(made)).filter(|_| self.guards.settle_for_removal) {
-            let message = "C1 may show what an attempt has made a while later: waiting until it would";
-            return Some(Plan { wake: Some(until), ..self.not_ready(Reason::Deleting, message) });
+            return Some(self.waits(until));
         }
         // Not by the deletion's time: it is another clock's, cut to seconds.
         (attempts && !self.o.listed && self.guards.list_for_removal).then(|| self.step(Step::Look(Look::List)))
+    }
+
+    /// One text for all that only time resolves: two replicas that know different things must not overwrite each other's status.
+    fn waits(&self, until: Timestamp) -> Plan {
+        let message = "a client was made, or may have been, a moment ago: waiting until C1 would show it";
+        Plan { wake: Some(until), ..self.not_ready(Reason::Deleting, message) }
     }
 
     fn blocked_by_issuer(&self) -> Plan {

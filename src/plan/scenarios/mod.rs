@@ -1,8 +1,13 @@
 //! Stories of the protocol on abstract servers: replicas that pause at the worst moment and go on. Each guard has one that
 //! goes wrong without it; `make sabotage` shows that it does.
 
+mod abandons;
+mod case;
+mod ends;
+mod needs;
 mod properties;
 mod removal;
+mod rows;
 mod servers;
 mod withdrawal;
 

@@ -21,6 +21,10 @@ use crate::{
 pub(super) const GUARDS: &Guards = &Guards::ALL;
 const BUDGET: Duration = Duration::from_mins(2);
 const GRACE: Duration = Duration::from_mins(1);
+/// Of one transaction, if it comes to an end.
+const MOST_EFFECTS: usize = 100;
+/// Of one replica in a story.
+const MOST_LOOKS: usize = 1000;
 
 /// The API server and C1, as they are.
 #[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
@@ -58,6 +62,7 @@ pub(super) struct Replica {
     /// Clients that it has deleted, and whether it could not, last.
     pub(super) deleted: BTreeSet<String>,
     pub(super) delete_failed: bool,
+    looks: usize,
 }
 
 pub(super) fn servers() -> Rc<RefCell<Servers>> {
@@ -231,6 +236,7 @@ impl Replica {
             as_of: None,
             deleted: BTreeSet::new(),
             delete_failed: false,
+            looks: 0,
         }
     }
 
@@ -293,6 +299,8 @@ impl Replica {
 
     /// Looks, and begins what is to be done. Whether there was anything.
     pub(super) fn look(&mut self) -> bool {
+        self.looks += 1;
+        assert!(self.looks < MOST_LOOKS, "it looks without end: {:?}", self.servers.borrow().object);
         if self.servers.borrow().gone {
             return false;
         }
@@ -353,7 +361,8 @@ impl Replica {
 
     /// Performs effects until the next one is of this kind; the replica stands still before it.
     pub(super) fn run_until(&mut self, stop: impl Fn(&Effect) -> bool) {
-        while let Some((flight, effect)) = self.flight.take() {
+        for _ in 0..MOST_EFFECTS {
+            let Some((flight, effect)) = self.flight.take() else { return };
             match effect {
                 None => return,
                 Some(effect) if stop(&effect) => {
@@ -370,6 +379,7 @@ impl Replica {
                 }
             }
         }
+        panic!("a transaction goes round: {:?}", self.flight);
     }
 
     fn remember_delete(&mut self, id: &str, answer: &Answer) {

@@ -5,6 +5,7 @@ use c1_operator::{
     c1::Client,
     plan::{Content, Record, SecretSeen},
 };
+use clap::ValueEnum;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// What people and other programs do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Event {
     /// Asks for something else.
     EditSpec,

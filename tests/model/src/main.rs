@@ -29,7 +29,7 @@ use std::{
 
 use checks::{Check, LARGE, SMALL, WITHOUT, WITHOUT_LARGE, Without};
 use clap::{Parser, Subcommand};
-use events::EVENTS;
+use events::{EVENTS, Event};
 use model::{Bounds, Protocol};
 use rest::Known;
 use rules::Rules;
@@ -79,6 +79,9 @@ enum What {
         /// Only faults, no interventions.
         #[arg(long)]
         faults_only: bool,
+        /// Only these interventions, and no faults.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Event>,
     },
 }
 
@@ -96,11 +99,15 @@ fn main() -> ExitCode {
         What::All => ([SMALL, LARGE].concat(), [WITHOUT, WITHOUT_LARGE].concat()),
         What::Small => (SMALL.to_vec(), WITHOUT.to_vec()),
         What::Without { rule } => return only_without(rule.as_deref(), args.traces.as_deref()),
-        What::One { events, ticks, backups, replicas, start, faults_only } => {
+        What::One { events, ticks, backups, replicas, start, faults_only, only } => {
             let left = Left { events: *events, ticks: *ticks, backups: *backups };
-            let interventions = if *faults_only { &[] } else { EVENTS };
+            let (interventions, faults): (&[Event], bool) = match only.as_slice() {
+                [] if *faults_only => (&[], true),
+                [] => (EVENTS, true),
+                only => (only.to_vec().leak(), false),
+            };
             let starts = starts::STARTS.iter().position(|s| s == start).map_or(&[][..], |i| &starts::STARTS[i..=i]);
-            let bounds = Bounds { replicas: *replicas, starts, left, faults: true, interventions };
+            let bounds = Bounds { replicas: *replicas, starts, left, faults, interventions };
             (vec![Check { name: "one world", bounds }], vec![])
         }
     };

@@ -68,6 +68,9 @@ pub enum Action {
     Event(Event),
 }
 
+/// Of UIDs and attempts on one path, if it does not go on and on.
+const MOST_NAMES: u8 = 40;
+
 impl Model for Protocol {
     type State = State;
     type Action = Action;
@@ -118,6 +121,7 @@ impl Model for Protocol {
             Property::always("P3 no second one comes to life without need", |_, state: &State| {
                 promises::bounded(state)
             }),
+            Property::always("it does not go on and on", |_, state: &State| state.names < MOST_NAMES),
             Property::always("it comes to rest, as it should", |model: &Self, state: &State| {
                 rest::comes_to_rest(state, &model.rules, &model.known).is_ok()
             }),

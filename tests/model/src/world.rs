@@ -37,6 +37,8 @@ pub const TIMING: Timing = Timing {
 };
 /// Long enough for an attempt that a replica has seen to be old; not by wall clock alone, nor for an overlap to end.
 pub const SHORT: u32 = 9;
+/// More failures are not told apart: the pauses after them only grow.
+const MOST_FAILURES: i32 = 4;
 /// Long enough for everything.
 pub const LONG: u32 = 40;
 
@@ -226,8 +228,8 @@ impl State {
             let before = self.object.take();
             self.forget_attempts(before.as_deref());
             for client in self.clients.iter_mut().filter(|c| c.live) {
-                // An overlap ends with its object.
-                client.replaced = None;
+                // An overlap ends with its object, and so does its record: what stays, only the Secret names.
+                (client.replaced, client.torn) = (None, true);
                 // Nobody who looked could know of one that came to life so late; and nobody waits for what was made twice.
                 client.disowned |= client.late || client.double;
             }
@@ -245,6 +247,8 @@ impl State {
         if let Some(status) = &mut object.status {
             // Nobody decides by these.
             status.conditions.iter_mut().for_each(|c| c.last_transition_time = Time(time(0)));
+            // Of two replicas that believe different lists each may take back what the other says, and it be counted each time.
+            status.failed_issuance_attempts = status.failed_issuance_attempts.map(|count| count.min(MOST_FAILURES));
         }
         object.metadata.resource_version = None;
         object.metadata.resource_version = Some(format!("{:x}", print(&object)));
