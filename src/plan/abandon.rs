@@ -22,8 +22,6 @@ pub struct Abandon {
     step: AbandonStep,
     /// Why the maker gives up; `None`: this is a repair.
     because: Option<(Reason, String)>,
-    /// Another made the client, and status vouches for the Secret.
-    vouched: bool,
     state: State,
 }
 
@@ -33,6 +31,8 @@ enum State {
     Burn,
     ReadSecret,
     Fence,
+    /// There is no Secret to fence: what does status say of that?
+    Unfenced,
     DeleteClient,
 }
 
@@ -40,7 +40,7 @@ impl Abandon {
     /// The transaction, and its first effect.
     #[must_use]
     pub fn start(step: AbandonStep, because: Option<(Reason, String)>) -> Next {
-        let abandon = Box::new(Self { step, because, vouched: false, state: State::ReadObject });
+        let abandon = Box::new(Self { step, because, state: State::ReadObject });
         abandon.go(State::ReadObject, Effect::ReadObject)
     }
 
@@ -61,6 +61,7 @@ impl Abandon {
             State::Burn => self.burnt(&answer, guards),
             State::ReadSecret => self.secret_read(answer, guards),
             State::Fence => self.fenced(&answer),
+            State::Unfenced => self.unfenced(&answer),
             State::DeleteClient => self.deleted(&answer),
         }
     }
@@ -74,7 +75,6 @@ impl Abandon {
                     self.because = None;
                     return self.land(false);
                 }
-                self.vouched = self.because.is_none() && status::is_ready(&status);
                 let record = Record::of(&object);
                 if record.open.as_ref().is_some_and(|o| o.attempt != self.step.attempt) {
                     // Somebody else is at it: that this one failed is not what is to be said of the object.
@@ -107,8 +107,10 @@ impl Abandon {
 
     fn secret_read(mut self: Box<Self>, answer: Answer, guards: &Guards) -> Next {
         match answer {
-            // It is lost, which status must say first.
-            Answer::Secret(SecretView::Absent) if self.vouched && guards.say_lost_first => self.land(false),
+            // Another made the client, may wake up, and deliver it.
+            Answer::Secret(SecretView::Absent) if self.because.is_none() && guards.say_lost_first => {
+                self.go(State::Unfenced, Effect::ReadObject)
+            }
             Answer::Secret(SecretView::Absent) => self.delete(),
             Answer::Secret(SecretView::Present(secret)) => match &secret.delivered {
                 // The Secret's word is final: somebody delivered it; or delivered another, and gave this one an overlap.
@@ -139,6 +141,15 @@ impl Abandon {
             Answer::Done(_) => self.delete(),
             Answer::Refused { .. } => self.land(false),
             _ => self.go(State::ReadSecret, Effect::ReadSecret),
+        }
+    }
+
+    fn unfenced(self: Box<Self>, answer: &Answer) -> Next {
+        match answer {
+            // It is lost, which status must say first.
+            Answer::Object(Some(object)) if status::is_ready(&object.status_or_default()) => self.land(false),
+            Answer::Object(_) => self.delete(),
+            _ => self.go(State::Unfenced, Effect::ReadObject),
         }
     }
 

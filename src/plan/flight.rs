@@ -7,7 +7,8 @@
 //! withdraw                                  │         burn → delete Secret → delete client
 //!                                           ↓ conflict, lost answer: read Secret, read object, deliver again or
 //! abandon  read object → burn → read Secret → fence → delete client
-//! remove   delete clients → delete Secret → remove finalizer
+//!          └ no Secret: read object
+//! remove   fence → delete Secret → delete clients → remove finalizer
 //! ```
 
 use k8s_openapi::jiff::Timestamp;

@@ -164,19 +164,22 @@ fn whatever_has_changed_is_read_again() {
     assert_eq!(Abandoning::repair().object().done().secret().done().answer(Answer::Gone).wants(), "nothing");
 }
 
+/// Nothing keeps its maker from delivering what is deleted here: status must not say Ready then.
 #[test]
 fn a_lost_secret_is_said_first_by_a_repair_and_not_waited_for_by_a_maker() {
-    let mut repair = Abandoning::repair().object().done();
-    repair.case.o.secret = SecretView::Absent;
-    assert_eq!(repair.secret().outcome(), LOOK_AGAIN);
-    let mut maker = Abandoning::by_maker().object().done();
-    maker.case.o.secret = SecretView::Absent;
-    assert_eq!(maker.secret().wants(), "delete client");
-    let mut unready = Abandoning::repair();
-    unready.case.fails(Reason::SecretLost);
-    let mut unready = unready.object().done();
-    unready.case.o.secret = SecretView::Absent;
-    assert_eq!(unready.secret().wants(), "delete client", "it was said");
+    let unfenced = |mut abandoning: Abandoning| {
+        abandoning.case.o.secret = SecretView::Absent;
+        abandoning.secret()
+    };
+    let repair = || unfenced(Abandoning::repair().object().done());
+    assert_eq!(repair().wants(), "read object");
+    assert_eq!(repair().lost().wants(), "read object");
+    assert_eq!(repair().object().outcome(), LOOK_AGAIN);
+    assert_eq!(repair().answer(Answer::Object(None)).wants(), "delete client");
+    let mut said = repair();
+    said.case.fails(Reason::SecretLost);
+    assert_eq!(said.object().wants(), "delete client");
+    assert_eq!(unfenced(Abandoning::by_maker().object().done()).wants(), "delete client");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod abandons;
 mod case;
 mod ends;
+mod issues;
 mod needs;
 mod properties;
 mod removal;

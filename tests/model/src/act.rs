@@ -117,11 +117,12 @@ impl State {
     }
 
     fn go_on(&mut self, r: usize, flight: Flight, answer: Answer, mut caller: Caller, rules: &Rules) {
-        let lost = matches!((&flight, &answer), (Flight::Abandon(_), Answer::Secret(SecretView::Absent)));
+        let read = matches!(answer, Answer::Secret(SecretView::Absent) | Answer::Object(_));
+        let lost = read && self.secret.is_none() && matches!(flight, Flight::Abandon(_));
         let (flight, effect) = next(flight, answer, time(self.now), &rules.plan);
         // Its maker may wake up, and deliver what is then dead.
         let gives_up = lost && caller.made.is_none() && matches!(effect, Some(Effect::DeleteClient { .. }));
-        if gives_up && self.says_ready() && !self.restored_amid {
+        if gives_up && self.says_ready() {
             self.broken.get_or_insert("P1: a client is given up whose Secret is lost, and status says Ready");
         }
         let Some(effect) = effect else { return self.land(r, flight, &caller) };
