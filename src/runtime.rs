@@ -32,7 +32,9 @@ use crate::{
         client_issuer::{self, IssuerObject},
         context::{Filled, Filling, Memory},
         issuers::{IssuerKey, Issuers},
-        personal_client, streams,
+        personal_client,
+        pilot::CLEAN_UP,
+        streams,
     },
     default_issuer,
     leader::{Elector, Leadership},
@@ -203,8 +205,8 @@ async fn act(context: &Arc<Context>, writers: Writers, stop: &CancellationToken)
 
     // A client secret that is in memory only is delivered, or its client deleted, before the process ends.
     context.tasks.close();
-    let budget = context.config.timing.budget + Duration::from_secs(5);
-    if tokio::time::timeout(budget, context.tasks.wait()).await.is_err() {
+    let longest = context.config.timing.budget + CLEAN_UP + Duration::from_secs(5);
+    if tokio::time::timeout(longest, context.tasks.wait()).await.is_err() {
         tracing::error!("transactions were still under way at the end; the next start resolves them");
     }
     for task in [clock_watch, ready] {

@@ -19,7 +19,7 @@ use super::{
     pacing::{Pacing, retry_after},
     token::{Auth, TokenAnswer, Tokens, fingerprint},
 };
-use crate::clock::Clock;
+use crate::clock::{BootInstant, Clock};
 
 /// C1's gateway cuts bodies there.
 const LONGEST_BODY: usize = 4 << 20;
@@ -80,8 +80,8 @@ pub(super) struct Connection {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn CallObserver>,
     fingerprint: String,
-    /// C1's clock at its last answer, and when that was by a clock that cannot be set.
-    date: std::sync::Mutex<Option<(Timestamp, Instant)>>,
+    /// C1's clock at its last answer, and when that was by a clock that cannot be set, and goes on in a suspended machine.
+    date: std::sync::Mutex<Option<(Timestamp, BootInstant)>>,
 }
 
 impl Connection {
@@ -219,7 +219,7 @@ impl Connection {
     fn watch_clock(&self, headers: &header::HeaderMap) {
         let date = headers.get(header::DATE).and_then(|d| d.to_str().ok()).and_then(|d| rfc2822::parse(d).ok());
         if let Some(date) = date {
-            let now = (date.timestamp(), Instant::now());
+            let now = (date.timestamp(), BootInstant::now());
             *self.date.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
     }

@@ -141,10 +141,13 @@ impl Session {
             None => self.user_id().await?,
         };
         match self.search(&user).await {
-            Ok(search) => Ok(search),
-            // Searching is for administrators, and may not be there.
-            Err(Error { kind: ErrorKind::Status { status: 400..=499 | 501, .. }, .. }) => Ok(list),
-            Err(error) => Err(error),
+            // Searching is for administrators, and may not be there. That is not what 408, 425 and 429 say.
+            Err(Error { kind: ErrorKind::Status { status, .. }, .. })
+                if matches!(status, 400..=499 | 501) && !matches!(status, 408 | 425 | 429) =>
+            {
+                Ok(list)
+            }
+            search => search,
         }
     }
 
@@ -185,18 +188,20 @@ impl Session {
                 return Ok(ids);
             }
         }
-        let roles = self.roles().await?;
+        let (roles, complete) = self.roles().await?;
         let ids = resolve(&roles);
         *known = Some((Instant::now(), roles));
-        Ok(ids)
+        // What was not shown may be there all the same.
+        if ids.is_ok() || complete { Ok(ids) } else { Err(self.error("roles", ErrorKind::Body)) }
     }
 
-    async fn roles(&self) -> Result<HashMap<String, String>, Error> {
+    /// Ids by id and by name, and whether these are all.
+    async fn roles(&self) -> Result<(HashMap<String, String>, bool), Error> {
         let page =
             |token| async move { self.call("roles", Method::GET, &page_path("/api/v1/iam/roles", token), None).await };
         let pages: Pages<Role> = paging::read_all(page).await?;
         let names = |role: Role| [(role.name, role.id.clone()), (role.id.clone(), role.id)];
-        Ok(pages.items.into_iter().flat_map(names).collect())
+        Ok((pages.items.into_iter().flat_map(names).collect(), pages.complete))
     }
 
     /// The path of a client. An empty or strange id would be another path: C1 redirects that of "" to the whole list.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     api::{DELIVERED_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus, Reason},
     c1::{self, Session},
+    clock::BootInstant,
     fault::{EffectKind, FaultPoint, reach},
     plan::{Anchor, Delivered, RenderedTemplate, SecretSeen, status},
     secret::{Credential, Write},
@@ -93,7 +94,7 @@ pub(super) async fn delete_client(
 ) -> Result<bool, c1::Error> {
     let result = issuer.delete(session, id).await;
     ctx.memory.with(&object.uid().unwrap_or_default(), |known| {
-        known.delete_failed = result.is_err();
+        known.delete_failed = result.is_err().then(BootInstant::now);
         if let Ok(true) = result {
             known.deleted.insert(id.to_owned());
         }

@@ -166,8 +166,8 @@ pub struct Known {
     pub failures: u32,
     /// Clients that this process has deleted: that C1 does not know them is no surprise.
     pub deleted: BTreeSet<String>,
-    /// C1 has refused to delete one since.
-    pub delete_failed: bool,
+    /// When C1 last refused to delete one, if it has deleted none since.
+    pub delete_failed: Option<BootInstant>,
 }
 
 impl Context {

@@ -1,6 +1,6 @@
 //! Gathers what `plan` decides on: from the caches, or from the API server.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
@@ -19,6 +19,9 @@ use crate::{
     plan::{ClientRead, Delivered, IssuerView, Observed, Record, SecretSeen, SecretView, marker, template_digest},
     secret,
 };
+
+/// For so long a refused delete lets the present credential go first; then it is tried again before anything else.
+const DELETE_AGAIN: Duration = Duration::from_mins(5);
 
 /// An attempt's name: 64 random bits in lower-case base 32 (RFC 4648 letters, without padding).
 fn fresh_attempt() -> String {
@@ -134,7 +137,7 @@ fn observed(
         in_flight: known.in_flight,
         unsent: known.unsent,
         deleted: known.deleted,
-        delete_failed: known.delete_failed,
+        delete_failed: known.delete_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         open_seen,
         fresh_attempt: fresh_attempt(),
         timing: ctx.config.timing,

@@ -26,8 +26,8 @@ use crate::{
 /// Pause between tries of one transaction: a tenth of a second, doubling to two.
 const SHORTEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
-/// What a maker whose budget is over has left to delete its client.
-const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(20);
+/// What a maker whose budget is over has left to see what has become of its client, and to delete it.
+pub const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A transaction on one object. The client secret lives here between its create and its delivery, and nowhere else.
 pub struct Pilot<'a> {

@@ -22,6 +22,8 @@ pub struct Abandon {
     step: AbandonStep,
     /// Why the maker gives up; `None`: this is a repair.
     because: Option<(Reason, String)>,
+    /// There is no object any more that would remember the client.
+    gone: bool,
     state: State,
 }
 
@@ -40,7 +42,7 @@ impl Abandon {
     /// The transaction, and its first effect.
     #[must_use]
     pub fn start(step: AbandonStep, because: Option<(Reason, String)>) -> Next {
-        let abandon = Box::new(Self { step, because, state: State::ReadObject });
+        let abandon = Box::new(Self { step, because, gone: false, state: State::ReadObject });
         abandon.go(State::ReadObject, Effect::ReadObject)
     }
 
@@ -51,6 +53,9 @@ impl Abandon {
 
     pub(super) fn next(mut self: Box<Self>, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
         if matches!(answer, Answer::OutOfTime) {
+            if self.is_last() {
+                return self.left("there was no answer in time");
+            }
             // Nothing is lost: the next look finds the attempt, open or abandoned, and goes on. What it knew of the object
             // may be long past.
             self.because = None;
@@ -88,12 +93,16 @@ impl Abandon {
                 self.go(State::Burn, effect)
             }
             // Nobody can record it any more.
-            Answer::Object(None) => self.read_secret(guards),
+            Answer::Object(None) => {
+                self.gone = true;
+                self.read_secret(guards)
+            }
             _ => self.go(State::ReadObject, Effect::ReadObject),
         }
     }
 
-    fn burnt(self: Box<Self>, answer: &Answer, guards: &Guards) -> Next {
+    fn burnt(mut self: Box<Self>, answer: &Answer, guards: &Guards) -> Next {
+        self.gone |= matches!(answer, Answer::Gone);
         match answer {
             Answer::Done(_) | Answer::Gone => self.read_secret(guards),
             Answer::Refused { .. } => self.land(false),
@@ -158,12 +167,27 @@ impl Abandon {
         self.go(State::DeleteClient, effect)
     }
 
-    fn deleted(self, answer: &Answer) -> Next {
+    fn deleted(self: Box<Self>, answer: &Answer) -> Next {
         match answer {
+            Answer::Unknown { .. } if self.is_last() => self.delete(),
+            Answer::Refused { message, .. } if self.is_last() => self.left(message),
+            Answer::Gone if self.is_last() => self.left("C1 does not know it, or not yet"),
             Answer::Done(_) | Answer::Gone => self.land(true),
             // By the record the next look knows that it must go.
             _ => self.land(false),
         }
+    }
+
+    /// Nobody but its maker knows of the client.
+    fn is_last(&self) -> bool {
+        self.gone && self.because.is_some()
+    }
+
+    fn left(self, why: &str) -> Next {
+        let (reason, because) = self.because.unwrap_or((Reason::RevocationBlocked, String::new()));
+        let id = self.step.client_id;
+        let message = format!("{because}; its object is gone, and client {id} may live on ({why}): delete it by hand");
+        landed(Outcome::Failed { reason, message, unsent: false })
     }
 
     fn land(self, deleted: bool) -> Next {

@@ -82,8 +82,8 @@ impl<'a> Decision<'a> {
             .unwrap_or_else(|| self.former_and_current())
     }
 
-    /// What nobody uses goes before another comes. But while C1 refuses to delete it, the present credential does not wait
-    /// for that; unless delivery fails as well, where each try would leave one more.
+    /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, the present credential does
+    /// not wait for that; unless delivery fails as well, where each try would leave one more.
     fn former_and_current(&self) -> Plan {
         let current = || self.new_client().or_else(|| self.rendering()).unwrap_or_else(|| self.steady());
         let former = || self.strays().or_else(|| self.retiring_due());
@@ -348,7 +348,7 @@ impl<'a> Decision<'a> {
         matches!(self.holding(), Holding::Ours(_, d) | Holding::Left(_, d) if d.client.id == id)
     }
 
-    pub(super) fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
+    fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
         let named = self.secret_names(&client.id)
             || self.status.client.as_ref().is_some_and(|c| c.id == client.id)
             || self.status.retiring.iter().any(|r| r.id == client.id);
@@ -377,8 +377,7 @@ impl<'a> Decision<'a> {
 
     /// By the wall clock, as far as it can be believed.
     pub(super) fn expired(&self, client: &IssuedClient) -> bool {
-        let clock_off = self.o.issuer.as_ref().is_some_and(|i| i.clock_off);
-        !clock_off && client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now)
+        !self.clock_off() && client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now)
     }
 
     pub(super) fn since(&self, time: Timestamp) -> Duration {

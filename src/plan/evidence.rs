@@ -13,6 +13,8 @@ use crate::{api::IssuedClient, c1::Client};
 
 /// When evidence that has grown old is fetched anew.
 const SOON: Duration = Duration::from_secs(1);
+/// When it is looked whether the clocks agree again.
+const CLOCK_OFF: Duration = Duration::from_secs(30);
 /// How many attempts may be closed without a complete list.
 const MOST_UNPROVEN: usize = 3;
 
@@ -55,6 +57,11 @@ pub(super) enum Opened<'a> {
 }
 
 impl<'a> Decision<'a> {
+    /// Our clock and C1's differ: neither tells how old something is.
+    pub(super) fn clock_off(&self) -> bool {
+        self.o.issuer.as_ref().is_some_and(|i| i.clock_off)
+    }
+
     pub(super) fn identity(&self) -> Option<&'a Identity> {
         self.o.issuer.as_ref()?.identity.as_ref()
     }
@@ -106,12 +113,13 @@ impl<'a> Decision<'a> {
 
     /// Whether what was made then was known everywhere at C1 when it was asked: only then is it gone when C1 says so.
     pub(super) fn is_settled(&self, made: Timestamp) -> bool {
-        made + self.o.timing.settle <= self.now.min(self.o.as_of)
+        !self.clock_off() && made + self.o.timing.settle <= self.now.min(self.o.as_of)
     }
 
     /// When it will be, should it not be so yet.
     pub(super) fn settled_at(&self, made: Timestamp) -> Option<Timestamp> {
-        (!self.is_settled(made)).then(|| (made + self.o.timing.settle).max(self.now + SOON))
+        let soon = if self.clock_off() { CLOCK_OFF } else { SOON };
+        (!self.is_settled(made)).then(|| (made + self.o.timing.settle).max(self.now + soon))
     }
 
     pub(super) fn presence(&self, client: &IssuedClient) -> Presence {
@@ -145,8 +153,7 @@ impl<'a> Decision<'a> {
 
     /// How long ago an attempt began, by wall clock: no evidence while that cannot be believed, or lies in the future.
     fn past_by_clock(&self, started_at: Timestamp) -> Option<Duration> {
-        let clock_off = self.o.issuer.as_ref().is_some_and(|i| i.clock_off);
-        (!clock_off && started_at <= self.now).then(|| self.since(started_at))
+        (!self.clock_off() && started_at <= self.now).then(|| self.since(started_at))
     }
 
     pub(super) fn opened(&self) -> Opened<'a> {

@@ -152,14 +152,14 @@ impl Issue {
     }
 
     fn discarded(self: Box<Self>, id: String, answer: &Answer) -> Next {
-        let deleted = matches!(answer, Answer::Done(_) | Answer::Gone);
+        // That C1 does not know it yet is no end of it.
+        let deleted = matches!(answer, Answer::Done(_));
         if !deleted && !matches!(answer, Answer::OutOfTime) {
             // Without its marker nobody will find it later: try as long as there is time.
             let effect = Effect::DeleteClient { id: id.clone() };
             return self.go(State::Discard { id }, effect);
         }
-        let rest =
-            if deleted { String::new() } else { format!("; client {id} could not be deleted: delete it by hand") };
+        let rest = if deleted { String::new() } else { format!("; client {id} may live on: delete it by hand") };
         landed(Outcome::Failed {
             reason: Reason::MarkerTruncated,
             message: format!(

@@ -43,6 +43,7 @@ impl Decision<'_> {
                 Content::Altered => {
                     return need(Need::SecretLost, format!("the credential in Secret {name} was altered"));
                 }
+                _ if self.presence(client) == Presence::Gone => {}
                 _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
                     return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
                 }
@@ -135,8 +136,10 @@ impl Decision<'_> {
             Opened::Unsent | Opened::No => Record { open: None, ..self.record.clone() },
             _ => self.record.burnt(self.now),
         };
-        if let Some(attempt) = self.forgotten(need) {
-            record = record.giving_up(attempt, self.now);
+        // What is gone does not retire, so no status will name its attempt: should that have made a second one, it must be known.
+        let gone = self.status.client.as_ref().filter(|c| need == Need::Revoked && !record.is_abandoned(&c.attempt));
+        if let Some(gone) = gone {
+            record = record.giving_up(&gone.attempt, self.now);
         }
         record.open = Some(OpenAttempt {
             attempt: attempt.clone(),
@@ -164,14 +167,6 @@ impl Decision<'_> {
             replaces,
             status: self.status.clone(),
         })))
-    }
-
-    /// The attempt of a client that is gone, which no status names any more after this issue, if it made a second one that could
-    /// not be deleted yet.
-    fn forgotten(&self, need: Need) -> Option<&str> {
-        let gone = self.status.client.as_ref().filter(|_| need == Need::Revoked)?;
-        let twin = self.listed().any(|(client, m)| m.attempt == gone.attempt && self.is_stray(client, &m));
-        (twin && !self.record.is_abandoned(&gone.attempt)).then_some(gone.attempt.as_str())
     }
 
     /// What our Secret holds or owes an end, and status does not name: a credential of an abandoned attempt that was delivered

@@ -42,7 +42,7 @@ pub struct Observed {
     pub unsent: Option<String>,
     /// Clients that this process has deleted: that C1 does not know them is no surprise.
     pub deleted: BTreeSet<String>,
-    /// C1 has refused lately to delete one.
+    /// C1 has refused to delete one, a few minutes ago at the most.
     pub delete_failed: bool,
     /// For how long this process has seen the open attempt.
     pub open_seen: Duration,

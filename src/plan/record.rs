@@ -79,25 +79,24 @@ impl Record {
     /// The record after the open attempt was given up.
     #[must_use]
     pub fn burnt(&self, now: Timestamp) -> Self {
-        let mut record = Self { open: None, abandoned: self.abandoned.clone() };
-        record.abandoned.retain(|a| now.duration_since(a.since) < LONGEST_ABANDONED);
-        if let Some(open) = &self.open {
-            record.abandoned.push(AbandonedAttempt { attempt: open.attempt.clone(), since: now });
-        }
-        let surplus = record.abandoned.len().saturating_sub(MOST_ABANDONED);
-        record.abandoned.drain(..surplus);
-        record
+        Self { open: None, abandoned: self.abandoned_with(self.open.as_ref().map(|o| &o.attempt), now) }
     }
 
     /// The record after this attempt was given up, also when somebody took it away meanwhile.
     #[must_use]
-    pub fn giving_up(&self, attempt: &str, now: Timestamp) -> Self {
-        if self.open.as_ref().is_some_and(|o| o.attempt == attempt) {
-            return self.burnt(now);
-        }
-        let mut record = self.clone();
-        record.abandoned.push(AbandonedAttempt { attempt: attempt.to_owned(), since: now });
-        record
+    pub fn giving_up(&self, attempt: &String, now: Timestamp) -> Self {
+        let open = self.open.clone().filter(|o| o.attempt != *attempt);
+        Self { open, abandoned: self.abandoned_with(Some(attempt), now) }
+    }
+
+    /// The abandoned attempts, and this one: the newest, and none that is too old for a late create.
+    fn abandoned_with(&self, attempt: Option<&String>, now: Timestamp) -> Vec<AbandonedAttempt> {
+        let known = self.abandoned.iter().filter(|a| now.duration_since(a.since) < LONGEST_ABANDONED).cloned();
+        let new = attempt.map(|attempt| AbandonedAttempt { attempt: attempt.clone(), since: now });
+        let mut abandoned: Vec<_> = known.chain(new).collect();
+        let surplus = abandoned.len().saturating_sub(MOST_ABANDONED);
+        abandoned.drain(..surplus);
+        abandoned
     }
 }
 
@@ -212,7 +211,7 @@ pub fn claims(object: &PersonalClient, client: &Client, attempt: &str) -> bool {
     let (record, status) = (Record::of(object), object.status.as_ref());
     let open = record.open.as_ref().is_some_and(|o| o.attempt == attempt) && client.last_used_at.is_none();
     let current = status.and_then(|s| s.client.as_ref()).is_some_and(|c| c.id == client.id || c.attempt == attempt);
-    let retires = status.is_some_and(|s| s.retiring.iter().any(|r| r.id == client.id));
+    let retires = status.is_some_and(|s| s.retiring.iter().any(|r| r.id == client.id || r.attempt == attempt));
     open || record.is_abandoned(attempt) || current || retires
 }
 

@@ -42,7 +42,8 @@ impl Decision<'_> {
         }
         let doomed = self.doomed();
         if self.may_leave() {
-            return self.remove(vec![], doomed.into_iter().map(|d| d.id).collect());
+            let living = doomed.into_iter().filter(|d| !d.expired && !self.o.deleted.contains(&d.id));
+            return self.remove(vec![], living.map(|d| d.id).collect());
         }
         if let Some(plan) = self.unresolved(&doomed) {
             return plan;
@@ -119,7 +120,7 @@ impl Decision<'_> {
         for (client, marker) in self.listed() {
             let ours =
                 self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
-            if ours && !(self.retain() && self.secret_names(&client.id)) && !self.taken_over(&client.id) {
+            if ours && !(self.retain() && self.secret_names(&client.id)) {
                 let identity = self.identity();
                 add(Doomed {
                     id: client.id.clone(),
@@ -131,11 +132,6 @@ impl Decision<'_> {
             }
         }
         doomed
-    }
-
-    /// Whether an object that was made anew has taken over the Secret that names this client: it gives it its overlap.
-    fn taken_over(&self, id: &str) -> bool {
-        matches!(self.holding(), Holding::Left(_, d) if d.client.id == id || d.replaces.iter().any(|r| r.id == id))
     }
 
     /// Somebody allowed to leave them, or the namespace has waited long enough.
@@ -223,7 +219,9 @@ impl Decision<'_> {
             }
             _ => None,
         };
-        self.step(Step::Remove(RemoveStep { fence: self.fence(), secret, victims, left_behind }))
+        // Who has taken the Secret over is made anew: then this object, which was read before, is gone.
+        let recheck = matches!(self.holding(), Holding::Left(..)) && !victims.is_empty();
+        self.step(Step::Remove(RemoveStep { recheck, fence: self.fence(), secret, victims, left_behind }))
     }
 
     /// A Secret that stays must not be overwritten, by a maker that stands still, with what its removal deletes.

@@ -7,7 +7,6 @@ use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
     step::RemoveStep,
 };
-use crate::api::Reason;
 
 /// An object being let go.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,13 +15,14 @@ pub struct Remove {
     at: Anchor,
     /// Clients deleted so far.
     revoked: usize,
-    /// A client that C1 does not know, and may not know yet.
-    unseen: Option<String>,
+    /// C1 does not know a client, and may not know it yet.
+    unseen: bool,
     state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    Recheck,
     Fence,
     DeleteSecret,
     DeleteClient,
@@ -33,7 +33,7 @@ impl Remove {
     /// The transaction, and its first effect.
     #[must_use]
     pub fn start(step: RemoveStep, at: Anchor) -> Next {
-        Box::new(Self { step, at, revoked: 0, unseen: None, state: State::Fence }).onward()
+        Box::new(Self { step, at, revoked: 0, unseen: false, state: State::Recheck }).onward()
     }
 
     fn go(mut self: Box<Self>, state: State, effect: Effect) -> Next {
@@ -42,6 +42,9 @@ impl Remove {
     }
 
     fn onward(mut self: Box<Self>) -> Next {
+        if std::mem::take(&mut self.step.recheck) {
+            return self.go(State::Recheck, Effect::ReadObject);
+        }
         if let Some((over, attempt)) = self.step.fence.take() {
             return self.go(State::Fence, Effect::Fence { over, attempt });
         }
@@ -52,9 +55,9 @@ impl Remove {
             let effect = Effect::DeleteClient { id: victim.id.clone() };
             return self.go(State::DeleteClient, effect);
         }
-        if let Some(id) = self.unseen {
-            let message = format!("client {id} was made a moment ago, and C1 does not know it");
-            return landed(Outcome::Failed { reason: Reason::RevocationBlocked, message, unsent: false });
+        if self.unseen {
+            // The next look waits.
+            return landed(Outcome::LookAgain { unsent: false });
         }
         let effect = Effect::RemoveFinalizer { at: self.at.clone() };
         self.go(State::RemoveFinalizer, effect)
@@ -62,11 +65,12 @@ impl Remove {
 
     pub(super) fn next(mut self: Box<Self>, answer: Answer) -> Next {
         match (self.state, answer) {
-            (State::Fence, Answer::Done(_)) | (State::DeleteSecret, Answer::Done(_) | Answer::Gone) => self.onward(),
+            (State::Recheck, Answer::Object(Some(_)))
+            | (State::Fence, Answer::Done(_))
+            | (State::DeleteSecret, Answer::Done(_) | Answer::Gone) => self.onward(),
             (State::DeleteClient, answer @ (Answer::Done(_) | Answer::Gone)) => {
-                let victim = self.step.victims.get(self.revoked);
-                let unseen = victim.filter(|v| v.young && matches!(answer, Answer::Gone)).map(|v| v.id.clone());
-                self.unseen = unseen.or(self.unseen);
+                let young = self.step.victims.get(self.revoked).is_some_and(|v| v.young);
+                self.unseen |= young && matches!(answer, Answer::Gone);
                 self.revoked += 1;
                 self.onward()
             }

@@ -121,6 +121,8 @@ pub struct Victim {
 /// The end of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveStep {
+    /// The Secret is another object's by now: does this one still exist?
+    pub recheck: bool,
     /// The Secret that stays, and the attempt that must not overwrite it any more.
     pub fence: Option<(Box<SecretSeen>, String)>,
     /// The Secret to delete: name, UID, version.

@@ -67,9 +67,12 @@ impl Withdraw {
             | (State::DeleteSecret, Answer::Done(_) | Answer::Gone)
             | (State::DeleteClient, Answer::Unknown { .. }) => self.delete_client(),
             (State::DeleteClient, Answer::Done(_)) => landed(Outcome::Withdrawn { id: self.client.id }),
-            (State::DeleteClient, Answer::Gone) => self.left("C1 does not know it yet"),
+            (State::DeleteClient, Answer::Gone) => self.left("C1 does not know it, or not yet"),
             (State::DeleteSecret | State::ReadSecret | State::DeleteClient, Answer::Refused { message, .. }) => {
                 self.left(&message)
+            }
+            (State::DeleteSecret | State::ReadSecret | State::DeleteClient, Answer::OutOfTime) => {
+                self.left("there was no answer in time")
             }
             // The removal finds what is left: by the record, or by what the Secret says.
             _ => landed(Outcome::LookAgain { unsent: false }),
@@ -109,10 +112,12 @@ impl Withdraw {
 
     /// If the object is gone by now, nobody remembers the client: people must be told.
     fn left(self: Box<Self>, why: &str) -> Next {
-        let message = format!(
-            "client {} was delivered into Secret {} for an object that goes, and could not be taken back: {why}. The object's removal does so; or, if it is gone already, delete the Secret and revoke the client by hand",
-            self.client.id, self.secret_name
-        );
+        let (id, name) = (&self.client.id, &self.secret_name);
+        let what = match self.state {
+            State::DeleteClient => format!("client {id} was made for an object that goes, and may live on: {why}"),
+            _ => format!("Secret {name} with client {id} was delivered for an object that goes, and stays: {why}"),
+        };
+        let message = format!("{what}. The object's removal ends both; if it is gone already, delete them by hand");
         landed(Outcome::Failed { reason: Reason::RevocationBlocked, message, unsent: false })
     }
 

@@ -68,8 +68,8 @@ async fn a_list_that_nothing_completes_says_so() {
         assert!(!listing.complete, "{refusal}");
         assert!(!listing.clients.is_empty() && names(&listing).len() < 60);
     }
-    for failure in [500, 502, 503] {
-        bed.fault(json!({"operation": "search", "fault": {"kind": "status", "status": failure, "when": "before"}}))
+    for failure in [408, 425, 429, 500, 502, 503] {
+        bed.fault(json!({"operation": "search", "fault": {"kind": "status", "status": failure, "when": "before", "retryAfter": "0"}}))
             .await;
         assert_eq!(status(&session.list().await.err().unwrap().kind), Some(failure), "it may work the next time");
     }

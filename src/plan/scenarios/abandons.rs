@@ -193,3 +193,27 @@ fn a_maker_says_why_it_gave_up_unless_another_is_at_it() {
     assert_eq!(deleted, Outcome::Abandoned { id: "made".into() });
     assert_eq!(Abandoning::by_maker().answer(Answer::OutOfTime).outcome(), LOOK_AGAIN);
 }
+
+/// Its object is gone: nobody but the maker knows of the client, so it says what may live on.
+#[test]
+fn a_maker_whose_object_is_gone_tries_to_the_end_and_says_what_stays() {
+    let last = || {
+        let mut maker = Abandoning::by_maker().answer(Answer::Object(None));
+        maker.case.o.secret = SecretView::Absent;
+        maker.secret()
+    };
+    let said = |abandoning: Abandoning| match abandoning.outcome() {
+        Outcome::Failed { reason: Reason::SecretRefused, message, unsent: false } => message,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(last().wants(), "delete client");
+    assert_eq!(last().lost().wants(), "delete client");
+    assert_eq!(said(last().done()), "quota");
+    for stays in [last().refused(), last().answer(Answer::Gone), last().lost().answer(Answer::OutOfTime)] {
+        let message = said(stays);
+        assert!(message.starts_with("quota; its object is gone, and client made may live on"), "{message}");
+    }
+    let mut burning = Abandoning::by_maker().object().answer(Answer::Gone);
+    burning.case.o.secret = SecretView::Absent;
+    assert!(said(burning.secret().refused()).contains("client made"));
+}

@@ -70,8 +70,10 @@ fn the_secret_and_its_client_go() {
     assert_eq!(step.secret, Some(("deployer".into(), secret.uid, secret.resource_version)));
     assert_eq!(ids(&case), ["client-1"]);
     assert!(step.left_behind.is_empty() && step.fence.is_none());
+    assert!(!removal(&case).recheck);
     case.delivered().owner.uid = "another".into();
     assert_eq!(removal(&case).secret, None, "it is not this object's");
+    assert!(removal(&case).recheck, "an object that was made anew may have taken it over");
 }
 
 #[test]
@@ -283,6 +285,12 @@ fn it_may_leave_when_told_so() {
     let step = removal(&case);
     assert_eq!(step.left_behind, ["client-1"]);
     assert!(step.secret.is_some() && step.victims.is_empty());
+    case.o.deleted.insert("client-1".into());
+    assert!(removal(&case).left_behind.is_empty(), "it was revoked");
+    case.o.deleted.clear();
+    let past = case.ago(MINUTE);
+    case.expires(past);
+    assert!(removal(&case).left_behind.is_empty(), "it is past its lifetime");
 }
 
 #[test]

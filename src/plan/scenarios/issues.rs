@@ -210,14 +210,13 @@ fn a_client_whose_name_was_cut_goes_at_once() {
     assert!(is_delete(&cut()));
     assert!(is_delete(&cut().unknown()), "as long as there is time");
     assert!(is_delete(&cut().refused()));
-    for deleted in [Answer::Done(anchor("9")), Answer::Gone] {
-        let (reason, message, unsent) = cut().answer(deleted).failure();
-        assert_eq!((reason, unsent), (Reason::MarkerTruncated, true));
-        assert!(!message.contains("by hand"), "{message}");
-    }
+    assert!(is_delete(&cut().answer(Answer::Gone)), "C1 may not know it yet");
+    let (reason, message, unsent) = cut().answer(Answer::Done(anchor("9"))).failure();
+    assert_eq!((reason, unsent), (Reason::MarkerTruncated, true));
+    assert!(!message.contains("by hand"), "{message}");
     let (reason, message, unsent) = cut().answer(Answer::OutOfTime).failure();
     assert_eq!((reason, unsent), (Reason::MarkerTruncated, false));
-    assert!(message.contains("client made could not be deleted: delete it by hand"), "{message}");
+    assert!(message.contains("client made may live on: delete it by hand"), "{message}");
 }
 
 // The delivery
@@ -459,6 +458,15 @@ fn while_it_is_taken_back_whatever_has_changed_is_read_again() {
     assert!(matches!(burning().unknown().reads_object().effect(), Effect::Burn { .. }));
     assert_eq!(burning().refused().outcome(), Outcome::LookAgain { unsent: false }, "the removal finds it");
     assert_eq!(burning().answer(Answer::OutOfTime).outcome(), Outcome::LookAgain { unsent: false });
+    for late in [
+        burning().answer(Answer::Done(anchor("9"))).answer(Answer::OutOfTime),
+        burning().answer(Answer::Done(anchor("9"))).unknown().answer(Answer::OutOfTime),
+        burning().answer(Answer::Done(anchor("9"))).answer(Answer::Gone).answer(Answer::OutOfTime),
+    ] {
+        let (reason, message, _) = late.failure();
+        assert_eq!(reason, Reason::RevocationBlocked);
+        assert!(message.contains("client made") && message.contains("in time"), "{message}");
+    }
     let deleting = || burning().answer(Answer::Done(anchor("9")));
     assert!(matches!(deleting().effect(), Effect::DeleteSecret { .. }));
     assert_eq!(*deleting().unknown().effect(), Effect::ReadSecret);

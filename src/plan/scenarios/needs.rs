@@ -96,6 +96,7 @@ fn that_a_client_is_gone_takes_a_list_and_a_read_as_its_owner_when_it_is_old() {
         // Two minutes after it was made, at the least, the list began.
         |case: &mut Case| case.inventory().began = case.ago(HOUR) + Duration::from_secs(119),
         |case: &mut Case| case.o.as_of = case.ago(HOUR) + 9 * MINUTE,
+        |case: &mut Case| case.issuer().clock_off = true,
     ] {
         assert_eq!(gone(proof), Step::Nothing);
     }
@@ -302,20 +303,15 @@ fn an_issue_names_what_it_replaces_and_what_it_overwrites() {
 
     let revoked = lost(Reason::Revoked);
     assert_eq!(revoked.issue().replaces, None, "it is gone");
-    assert!(!revoked.issue().record.is_abandoned("attempt1"), "it made no other");
+    assert!(revoked.issue().record.is_abandoned("attempt1"), "should it have made another");
 }
 
+/// Its attempt is given up with the next issue, should it have made a second one; and that fails.
 #[test]
-fn a_twin_of_what_is_gone_is_remembered() {
+fn what_is_gone_stays_revoked_while_another_cannot_be_made() {
     let mut case = lost(Reason::Revoked);
-    case.lists("twin", "attempt1");
-    case.o.delete_failed = true;
-    assert!(case.issue().record.is_abandoned("attempt1"));
-    // With the lost Secret's client that retires it is known.
-    let mut case = lost(Reason::SecretLost);
-    case.lists("twin", "attempt1");
-    case.o.delete_failed = true;
-    assert!(!case.issue().record.is_abandoned("attempt1"));
+    case.given_up(&["attempt1"]);
+    assert_eq!(case.issue().need, Need::Revoked);
 }
 
 /// The Secret is to be overwritten: what only it names must be named by status first.

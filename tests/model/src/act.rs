@@ -134,7 +134,8 @@ impl State {
     fn land(&mut self, r: usize, flight: Flight, caller: &Caller) {
         let Flight::Landed(outcome) = flight else { return };
         let made = caller.made.as_ref().and_then(|id| self.client(id)).filter(|c| c.live && !self.names(c));
-        if made.is_some() && self.object.is_none() && !caller.extended && !matches!(*outcome, Outcome::Failed { .. }) {
+        let said = |id: &str| matches!(&*outcome, Outcome::Failed { message, .. } if message.contains(id));
+        if self.object.is_none() && made.is_some_and(|made| !said(&made.client.id)) {
             self.broken.get_or_insert("P2: a maker leaves a client that nobody names, and does not say so");
         }
         match *outcome {

@@ -202,9 +202,11 @@ impl State {
         if self.replicas.iter().any(|r| r.has_object() || r.work.as_ref().is_some_and(Work::may_delete)) {
             self.clients.iter_mut().for_each(|c| c.deleted_outside = true);
         }
-        // That it was replaced is forgotten. What somebody has used stays, all the same.
-        let unused = |c: &&mut AtC1| c.client.last_used_at.is_none();
-        self.clients.iter_mut().filter(unused).for_each(|c| c.replaced = None);
+        // That it was replaced is forgotten, unless the backup knows of it. What somebody has used stays, all the same.
+        let status = self.object.as_ref().map(|o| o.status_or_default()).unwrap_or_default();
+        let retires = |id: &str| status.retiring.iter().any(|r| r.id == id);
+        let forgotten = |c: &&mut AtC1| c.client.last_used_at.is_none() && !retires(&c.client.id);
+        self.clients.iter_mut().filter(forgotten).for_each(|c| c.replaced = None);
         if self.held().and_then(|id| self.client(&id)).is_some_and(|c| !c.live) {
             reached(Situation::RestoredGone);
         }

@@ -217,6 +217,7 @@ impl State {
             SecretView::Present(seen) => seen.delivered.as_ref(),
             _ => None,
         };
+        let delivered = delivered.filter(|d| observed.object.metadata.uid.as_ref() == Some(&d.owner.uid));
         let issued = || status.client.iter().chain(delivered.map(|d| &d.client));
         let retiring = || status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces));
         // By what the replica knows: between a read at C1 and a delete there is always time.

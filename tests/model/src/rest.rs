@@ -17,7 +17,7 @@ use crate::{
     promises,
     replica::{Mishap, Work},
     rules::Rules,
-    world::{Delivery, End, LONG, Left, SHORT, State, is_deleting},
+    world::{AtC1, Delivery, End, LONG, Left, SHORT, State, is_deleting},
 };
 
 /// Effects and pauses until rest, at the most.
@@ -240,12 +240,18 @@ fn nothing_is_left(state: &State) -> Result<(), String> {
             let works = state.held().is_none_or(|id| state.client(&id).is_some_and(|c| c.live || c.deleted_outside));
             if works { Ok(()) } else { Err("a Secret that was to stay holds a client that is gone".into()) }
         }
-        // What it holds is dead: the client was found, or the rule for living clients had failed.
-        // It was deleted before, and came back with the backup; or it was there before the object.
-        End::Orderly if holds && (state.restored_amid || state.delivery == Delivery::LeftAgain) => Ok(()),
-        End::Orderly if holds && !(state.delivery == Delivery::Late && state.maker_left) => {
-            Err("the object is gone, and its Secret is there".into())
+        // It was there before the object.
+        End::Orderly if holds && state.delivery == Delivery::LeftAgain => Ok(()),
+        // It was deleted before, and came back with the backup; or its maker slept through everything. Then it is dead.
+        End::Orderly if holds && (state.restored_amid || (state.delivery == Delivery::Late && state.maker_left)) => {
+            let lives = state.held().and_then(|id| state.client(&id)).is_some_and(AtC1::is_owned);
+            if lives {
+                Err("P2: the object is gone, and its Secret is there with a client that lives".into())
+            } else {
+                Ok(())
+            }
         }
+        End::Orderly if holds => Err("the object is gone, and its Secret is there".into()),
         End::Forced(false) if holds && !state.maker_left => {
             Err("the object is gone, and a Secret came after it".into())
         }
