@@ -22,17 +22,18 @@ export CARGO_TARGET_DIR=$out/build CARGO_PROFILE_DEV_DEBUG=0 PATH=$target/tools/
 # Changes the files that these arguments of cargo-mutants choose, and runs these tests of cargo test.
 mutate() { # NAME CARGO-MUTANTS-ARGS... -- CARGO-TEST-ARGS...
   local name=$1 rc=0; shift
-  rm -rf -- "$out/$name"
-  cargo mutants --package c1-operator --features c1-operator/fault-points --output "$out/$name" --line-col=false \
+  rm -rf -- "${out:?}/${name:?}"
+  cargo mutants --package c1-operator --features c1-operator/fault-points --output "$out/$name" \
     --no-times --timeout 20 --no-shuffle --annotations none "$@" || rc=$?
   # 2: some were missed. 3: some did not end, which the test would not have passed either.
   ((rc == 0 || rc == 2 || rc == 3)) || die "cargo mutants ended with $rc"
 }
 
-# Everything that was missed, sorted; the same change in two places of a function stands there twice.
+# Everything that was missed, sorted, without the line, which moves; the same change in two places of a function stands there
+# twice.
 missed() { # NAME...
   local name
-  for name; do cat "$out/$name/mutants.out/missed.txt"; done | LC_ALL=C sort
+  for name; do cat "$out/$name/mutants.out/missed.txt"; done | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | LC_ALL=C sort
 }
 
 count() { # LIST NAME...
@@ -40,23 +41,34 @@ count() { # LIST NAME...
   for name; do cat "$out/$name/mutants.out/$list.txt"; done | wc -l
 }
 
+# The plan and most of the client answer to the unit tests.
+by_unit() { # NAME FILE...
+  local name=$1; shift
+  mutate "$name" "${@/#/--file=}" "${wire[@]/#/--exclude=}" -- --lib
+}
+
+# What talks to C1 answers to the suite that does so.
+by_wire() { # NAME FILE...
+  local name=$1; shift
+  cargo build -p c1-simulator
+  mutate "$name" "${@/#/--file=}" --test-package suites -- --test c1
+}
+
 if (($# > 0)); then
-  mapfile -t files < <(printf -- '--file=%s\n' "$@")
-  suite=(-- --lib)
-  if [[ " ${wire[*]} " == *" $1 "* ]]; then
-    suite=(--test-package suites -- --test c1)
-    cargo build -p c1-simulator
-  fi
-  mutate some "${files[@]}" "${suite[@]}"
-  missed some
+  units=() talks=() names=()
+  for file; do
+    [[ -f $file ]] || die "there is no $file"
+    if [[ " ${wire[*]} " == *" $file "* ]]; then talks+=("$file"); else units+=("$file"); fi
+  done
+  ((${#units[@]} == 0)) || { by_unit some-unit "${units[@]}"; names+=(some-unit); }
+  ((${#talks[@]} == 0)) || { by_wire some-wire "${talks[@]}"; names+=(some-wire); }
+  missed "${names[@]}"
   exit
 fi
 
-mapfile -t without < <(printf -- '--exclude=%s\n' "${wire[@]}")
-mutate unit --file='src/plan/*.rs' --file='src/c1/*.rs' "${without[@]}" -- --lib
-cargo build -p c1-simulator
-mapfile -t only < <(printf -- '--file=%s\n' "${wire[@]}")
-mutate wire "${only[@]}" --test-package suites -- --test c1
+[[ -f tests/mutants.allow ]] || die "there is no tests/mutants.allow"
+by_unit unit 'src/plan/*.rs' 'src/c1/*.rs'
+by_wire wire "${wire[@]}"
 
 allowed=$(sed '/^#/d; /^$/d' tests/mutants.allow | LC_ALL=C sort)
 survived=$(missed unit wire)

@@ -72,7 +72,7 @@ pub const LARGE: &[Check] = &[
     check("a new object, two replicas that may stand still", faults_only(bounds(2, 0, 1))),
     check("a rotation, two replicas that may stand still", from(ROTATIONS, faults_only(bounds(2, 0, 1)))),
     check("a new object, two replicas, one fault", faults_only(bounds(2, 1, 1))),
-    check("what is quiet, two replicas, one fault", from(QUIET, faults_only(bounds(2, 1, 1)))),
+    check("what is quiet, two replicas, one fault or intervention", from(QUIET, bounds(2, 1, 1))),
     check("what is quiet, two faults or interventions, two leaps of time", from(QUIET, bounds(1, 2, 2))),
     check("a backup that is restored, and a fault or intervention", from(QUIET, with_backup(bounds(1, 2, 1)))),
     check("what is quiet, three faults or interventions", from(QUIET, bounds(1, 3, 1))),
