@@ -1,7 +1,7 @@
 //! Points before and after every effect, at which a test has the process kill itself. Release builds have none: there
 //! [`reach`] is empty.
 
-/// Everything that the operator does outside, apart from reading and from events.
+/// Everything that the operator does to a `PersonalClient`, its Secret and its clients, apart from reading and from events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EffectKind {
     /// The dry run of the Secret.

@@ -63,14 +63,14 @@ pub const SMALL: &[Check] = &[
     check("a new object, one fault or intervention", bounds(1, 1, 1)),
     check("a later one, one fault or intervention", from(QUIET, bounds(1, 1, 2))),
     check("a rotation, one fault or intervention", from(&[Start::Edited], bounds(1, 1, 1))),
-    check("two replicas that may stand still, an interrupted issue", from(QUIET, faults_only(bounds(2, 0, 1)))),
+    check("two replicas that may stand still, an interrupted issue", from(QUIET, bounds(2, 0, 1))),
     check("a backup that is restored", from(QUIET, with_backup(bounds(1, 1, 1)))),
 ];
 
 /// In `make model`, beside those. Each is tried to its end.
 pub const LARGE: &[Check] = &[
-    check("a new object, two replicas that may stand still", faults_only(bounds(2, 0, 1))),
-    check("a rotation, two replicas that may stand still", from(ROTATIONS, faults_only(bounds(2, 0, 1)))),
+    check("a new object, two replicas that may stand still", bounds(2, 0, 1)),
+    check("a rotation, two replicas that may stand still", from(ROTATIONS, bounds(2, 0, 1))),
     check("a new object, two replicas, one fault", faults_only(bounds(2, 1, 1))),
     check("what is quiet, two replicas, one fault or intervention", from(QUIET, bounds(2, 1, 1))),
     check("what is quiet, two faults or interventions, two leaps of time", from(QUIET, bounds(1, 2, 2))),

@@ -50,7 +50,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Everything: minutes, and a few gigabytes.
+    /// Everything: an hour, and a gigabyte.
     All,
     /// What `make test` checks.
     Small,
