@@ -348,11 +348,13 @@ impl<'a> Decision<'a> {
         matches!(self.holding(), Holding::Ours(_, d) | Holding::Left(_, d) if d.client.id == id)
     }
 
+    /// Whether status names this very client, as current or as one that retires.
+    pub(super) fn status_names(&self, id: &str) -> bool {
+        self.status.client.as_ref().is_some_and(|c| c.id == id) || self.status.retiring.iter().any(|r| r.id == id)
+    }
+
     fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
-        let named = self.secret_names(&client.id)
-            || self.status.client.as_ref().is_some_and(|c| c.id == client.id)
-            || self.status.retiring.iter().any(|r| r.id == client.id);
-        if named {
+        if self.secret_names(&client.id) || self.status_names(&client.id) {
             return false;
         }
         let known = |attempt: &str| {

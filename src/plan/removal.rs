@@ -23,8 +23,8 @@ struct Doomed {
     host: String,
     user_id: String,
     expired: bool,
-    /// Until then C1 may not know it everywhere.
-    settled_at: Option<Timestamp>,
+    /// When it was made, or at the latest.
+    made: Option<Timestamp>,
 }
 
 impl Decision<'_> {
@@ -57,7 +57,7 @@ impl Decision<'_> {
         let mut unseen = vec![];
         for client in doomed.iter().filter(|d| !d.expired && !self.o.deleted.contains(&d.id)) {
             let gone = self.read(&client.id) == Some(Presence::Gone);
-            match (self.marked(&client.id), client.settled_at) {
+            match (self.marked(&client.id), client.made.and_then(|made| self.settled_at(made))) {
                 (None, _) => return self.step(Step::Look(Look::Client(client.id.clone()))),
                 (Some(true), None) if gone => {}
                 (Some(true), Some(until)) if gone => unseen.push((client, until)),
@@ -92,7 +92,7 @@ impl Decision<'_> {
                     host: client.host.clone(),
                     user_id: client.user_id.clone(),
                     expired: self.expired(client),
-                    settled_at: client.created_at.as_ref().and_then(|created| self.settled_at(created.0)),
+                    made: client.created_at.as_ref().map(|created| created.0),
                 });
             }
             // What only the Secret names was struck from status, or never reached it; another user's cannot be ended.
@@ -103,7 +103,7 @@ impl Decision<'_> {
                     host: client.host.clone(),
                     user_id: client.user_id.clone(),
                     expired: false,
-                    settled_at: self.settled_at(client.since.0),
+                    made: Some(client.since.0),
                 });
             }
         }
@@ -111,27 +111,40 @@ impl Decision<'_> {
             Opened::No => None,
             _ => self.record.open.as_ref().map(|o| &o.attempt),
         };
-        let status = &self.status;
-        let known = |attempt: &str| {
-            !self.retain()
-                && (status.client.as_ref().is_some_and(|c| c.attempt == attempt)
-                    || status.retiring.iter().any(|r| r.attempt == attempt))
-        };
         for (client, marker) in self.listed() {
-            let ours =
-                self.record.is_abandoned(&marker.attempt) || Some(&marker.attempt) == open || known(&marker.attempt);
-            if ours && !(self.retain() && self.secret_names(&client.id)) {
+            let ours = self.record.is_abandoned(&marker.attempt)
+                || Some(&marker.attempt) == open
+                || self.made_by(&marker.attempt);
+            let stays = self.retain() && (self.secret_names(&client.id) || self.status_names(&client.id));
+            if ours && !stays {
                 let identity = self.identity();
                 add(Doomed {
                     id: client.id.clone(),
                     host: identity.map(|i| i.host.clone()).unwrap_or_default(),
                     user_id: client.user_id.clone(),
                     expired: false,
-                    settled_at: client.created_at.and_then(|created| self.settled_at(created)),
+                    made: client.created_at,
                 });
             }
         }
         doomed
+    }
+
+    /// Since when C1 shows all that the creates have made of which status names a client; what is younger it need not show yet.
+    fn twins_shown_at(&self) -> Option<Timestamp> {
+        let settle = self.o.timing.settle;
+        let current = self.status.client.iter().filter_map(|c| c.created_at.as_ref()).map(|created| created.0 + settle);
+        let current = current.filter(|shown| *shown <= self.now);
+        // Made before it retired; how long before is not known.
+        let retiring = self.status.retiring.iter().map(|r| r.since.0);
+        let retiring = retiring.map(|since| if since + settle <= self.now { since + settle } else { since });
+        current.chain(retiring).max()
+    }
+
+    /// Whether a client that status names is of this attempt.
+    fn made_by(&self, attempt: &str) -> bool {
+        self.status.client.as_ref().is_some_and(|c| c.attempt == attempt)
+            || self.status.retiring.iter().any(|r| r.attempt == attempt)
     }
 
     /// Somebody allowed to leave them, or the namespace has waited long enough.
@@ -182,6 +195,11 @@ impl Decision<'_> {
         let made = made.into_iter().chain(self.record.abandoned.iter().map(|a| a.since)).max();
         if let Some(until) = made.and_then(|made| self.settled_at(made)).filter(|_| self.guards.settle_for_removal) {
             return Some(self.waits(until));
+        }
+        // Should a create have taken effect twice, nobody will remember the other: it must have been seen, if C1 shows it.
+        let began = self.inventory().map(|i| i.began);
+        if !self.o.listed && self.twins_shown_at().is_some_and(|shown| began < Some(shown)) {
+            return Some(self.step(Step::Look(Look::List)));
         }
         // Not by the deletion's time: it is another clock's, cut to seconds.
         (attempts && !self.o.listed && self.guards.list_for_removal).then(|| self.step(Step::Look(Look::List)))

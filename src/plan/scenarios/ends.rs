@@ -110,10 +110,12 @@ fn what_only_the_secret_names_is_named_first() {
 fn what_is_to_stay_stays() {
     let mut case = retained();
     retiring(&mut case, "retiring", HOUR);
-    case.lists("twin", "attempt1");
+    case.lists("retiring", "attemptretiring");
     let step = removal(&case);
     assert_eq!((step.secret, step.fence), (None, None));
     assert!(step.victims.is_empty());
+    case.lists("twin", "attempt1");
+    assert_eq!(ids(&case), ["twin"], "nobody can use it");
 }
 
 #[test]
@@ -328,4 +330,30 @@ fn what_nobody_has_a_finalizer_of_ours_on_is_not_ours() {
     assert_eq!(case.step(), Step::Nothing);
     case.o.object.metadata.finalizers = Some(vec!["another".into(), FINALIZER.into()]);
     assert_eq!(ids(&case), ["client-1"]);
+}
+
+/// C1 made two of one create, and shows both: who removes them has looked since it would.
+#[test]
+fn before_clients_go_a_list_has_shown_their_twins() {
+    let mut case = deleted();
+    case.inventory().began = case.ago(HOUR) + 10 * MINUTE;
+    assert_eq!(ids(&case), ["client-1"]);
+    case.inventory().began = case.ago(HOUR) + 9 * MINUTE;
+    assert_eq!(case.step(), Step::Look(Look::List));
+    case.o.listed = true;
+    assert_eq!(ids(&case), ["client-1"]);
+    case.o.listed = false;
+    case.current().created_at = Some(Time(case.ago(9 * MINUTE)));
+    assert_eq!(ids(&case), ["client-1"], "of a young one C1 need not show it: nobody waits for that");
+    case.current().created_at = None;
+    retiring(&mut case, "retiring", HOUR);
+    case.lists("retiring", "attemptretiring");
+    assert_eq!(case.step(), Step::Look(Look::List));
+    case.inventory().began = case.ago(50 * MINUTE);
+    assert_eq!(ids(&case), ["client-1", "retiring"]);
+    // When it was made is not known: before it retired.
+    case.status().retiring[0].since.0 = case.ago(MINUTE);
+    assert_eq!(case.step(), Step::Look(Look::List));
+    case.inventory().began = case.ago(MINUTE);
+    assert_eq!(ids(&case), ["client-1", "retiring"]);
 }

@@ -231,9 +231,9 @@ impl State {
             for client in self.clients.iter_mut().filter(|c| c.live) {
                 // An overlap ends with its object, and so does its record: what stays, only the Secret names.
                 (client.replaced, client.torn) = (None, true);
-                // Nobody who looked could know of one that came to life so late; and nobody waits for what was made twice.
+                // Nobody who looked could know of one that came to life so late; and what is to stay is not looked for at C1.
                 let young = client.client.created_at.is_none_or(|at| at + TIMING.settle > time(now));
-                client.disowned |= young && (client.late || client.double);
+                client.disowned |= (young || object.retains()) && (client.late || client.double);
             }
             // What stays of an object before it is not this one's to take away.
             let owner = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| &d.owner.uid);
