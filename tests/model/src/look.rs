@@ -187,6 +187,7 @@ impl State {
             }
             Step::Remove(step) => {
                 let uid = at.uid.clone();
+                self.note_unknowable();
                 return self.pursue(r, Remove::start(step, at), uid);
             }
         });

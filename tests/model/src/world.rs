@@ -60,6 +60,9 @@ pub struct AtC1 {
     pub deleted_outside: bool,
     /// Its create took effect twice, and this is the one that nobody was told of.
     pub double: bool,
+    /// Whoever decided to let the object go could not know of it: it had come to life so late, or was made twice, so shortly before
+    /// that C1 need not have shown it.
+    pub unknowable: bool,
     /// Somebody destroyed what named it, or uses it without being named: it is an orphan, to be reported.
     pub disowned: bool,
     /// Somebody has destroyed a record since its attempt began, which may have named it.
@@ -227,13 +230,12 @@ impl State {
         if is_deleting(&object) && finalizers {
             let before = self.object.take();
             self.forget_attempts(before.as_deref());
-            let now = self.now;
+            self.note_unknowable();
             for client in self.clients.iter_mut().filter(|c| c.live) {
                 // An overlap ends with its object, and so does its record: what stays, only the Secret names.
                 (client.replaced, client.torn) = (None, true);
-                // Nobody who looked could know of one that came to life so late; and what is to stay is not looked for at C1.
-                let young = client.client.created_at.is_none_or(|at| at + TIMING.settle > time(now));
-                client.disowned |= (young || object.retains()) && (client.late || client.double);
+                // Beside what is to stay nobody looks at C1.
+                client.disowned |= client.unknowable || (object.retains() && (client.late || client.double));
             }
             // What stays of an object before it is not this one's to take away.
             let owner = self.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| &d.owner.uid);
@@ -354,6 +356,14 @@ impl State {
                 .any(|r| r.id == *id || r.attempt == attempt)
     }
 
+    /// Who decides now to let the object go, or has decided before, cannot know of these.
+    pub fn note_unknowable(&mut self) {
+        let young: Vec<bool> = self.clients.iter().map(|c| self.is_young(c)).collect();
+        for (client, young) in self.clients.iter_mut().zip(young) {
+            client.unknowable |= young && (client.late || client.double);
+        }
+    }
+
     /// What nobody names now that somebody has destroyed a record is an orphan.
     pub fn disown(&mut self) {
         let unnamed: Vec<bool> = self.clients.iter().map(|c| c.live && !self.names(c)).collect();
@@ -423,6 +433,7 @@ impl State {
             replaced: None,
             deleted_outside: false,
             double: false,
+            unknowable: false,
             disowned,
             torn: disowned,
         });
