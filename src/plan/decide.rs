@@ -353,16 +353,22 @@ impl<'a> Decision<'a> {
         self.status.client.as_ref().is_some_and(|c| c.id == id) || self.status.retiring.iter().any(|r| r.id == id)
     }
 
+    /// Whether a client that status names is of this attempt.
+    pub(super) fn status_carries(&self, attempt: &str) -> bool {
+        self.status.client.as_ref().is_some_and(|c| c.attempt == attempt)
+            || self.status.retiring.iter().any(|r| r.attempt == attempt)
+    }
+
+    /// Whether status or our Secret carry this attempt: then it is known what it made.
+    pub(super) fn is_carried(&self, attempt: &str) -> bool {
+        self.status_carries(attempt) || matches!(self.holding(), Holding::Ours(_, d) if d.client.attempt == attempt)
+    }
+
     fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
         if self.secret_names(&client.id) || self.status_names(&client.id) {
             return false;
         }
-        let known = |attempt: &str| {
-            self.status.client.as_ref().is_some_and(|c| c.attempt == attempt)
-                || self.status.retiring.iter().any(|r| r.attempt == attempt)
-                || matches!(self.holding(), Holding::Ours(_, d) if d.client.attempt == attempt)
-        };
-        self.record.is_abandoned(&marker.attempt) || known(&marker.attempt)
+        self.record.is_abandoned(&marker.attempt) || self.is_carried(&marker.attempt)
     }
 
     pub(super) fn is_abandoned(&self, attempt: &str) -> bool {

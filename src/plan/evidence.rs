@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Marker,
-    decide::{Decision, Holding},
+    decide::Decision,
     observed::{ClientRead, Identity, InventoryView},
 };
 use crate::{api::IssuedClient, c1::Client};
@@ -158,11 +158,7 @@ impl<'a> Decision<'a> {
 
     pub(super) fn opened(&self) -> Opened<'a> {
         let Some(open) = &self.record.open else { return Opened::No };
-        let carried = |client: &IssuedClient| client.attempt == open.attempt;
-        let in_secret = matches!(self.holding(), Holding::Ours(_, d) if carried(&d.client));
-        let in_status = self.status.client.as_ref().is_some_and(carried)
-            || self.status.retiring.iter().any(|r| r.attempt == open.attempt);
-        if in_status || in_secret {
+        if self.is_carried(&open.attempt) {
             return Opened::No;
         }
         if self.o.unsent.as_ref() == Some(&open.attempt) {

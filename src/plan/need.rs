@@ -177,9 +177,7 @@ impl Decision<'_> {
         if !self.guards.name_owed {
             return None;
         }
-        let unnamed = |id: &str| {
-            self.status.client.as_ref().is_none_or(|c| c.id != id) && self.status.retiring.iter().all(|r| r.id != id)
-        };
+        let unnamed = |id: &str| !self.status_names(id);
         let overlap = self.o.timing.overlap;
         let held = Some(&delivered.client).filter(|held| unnamed(&held.id));
         let held = match held.map(|held| (held, self.may_live(held))) {

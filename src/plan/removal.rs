@@ -114,7 +114,7 @@ impl Decision<'_> {
         for (client, marker) in self.listed() {
             let ours = self.record.is_abandoned(&marker.attempt)
                 || Some(&marker.attempt) == open
-                || self.made_by(&marker.attempt);
+                || self.status_carries(&marker.attempt);
             let stays = self.retain() && (self.secret_names(&client.id) || self.status_names(&client.id));
             if ours && !stays {
                 let identity = self.identity();
@@ -139,12 +139,6 @@ impl Decision<'_> {
         let retiring = self.status.retiring.iter().map(|r| r.since.0);
         let retiring = retiring.map(|since| if since + settle <= self.now { since + settle } else { since });
         current.chain(retiring).max()
-    }
-
-    /// Whether a client that status names is of this attempt.
-    fn made_by(&self, attempt: &str) -> bool {
-        self.status.client.as_ref().is_some_and(|c| c.attempt == attempt)
-            || self.status.retiring.iter().any(|r| r.attempt == attempt)
     }
 
     /// Somebody allowed to leave them, or the namespace has waited long enough.

@@ -129,9 +129,7 @@ fn a_maker_that_wakes_up_late_does_not_overwrite_a_working_secret() {
     servers.borrow_mut().object.spec.display_name = Some("changed".into());
     servers.borrow_mut().object.metadata.generation = Some(2);
     let _ = servers.borrow_mut().touch();
-    while maker.flight.is_none() {
-        maker.look();
-    }
+    maker.begin();
     maker.run_until(is_deliver);
     let mut other = Replica::new(&servers);
     other.look();
@@ -177,9 +175,7 @@ fn a_lost_secret_is_said_before_a_new_attempt_begins() {
     let (servers, mut maker) = issued();
     servers.borrow_mut().secret = None;
     // Nobody is to blame for this moment.
-    while maker.flight.is_none() {
-        maker.look();
-    }
+    maker.begin();
     maker.run_until(|e| matches!(e, Effect::Intend { .. }));
     assert!(
         !status::is_ready(&servers.borrow().object.status_or_default()),
@@ -196,9 +192,7 @@ fn a_conflict_with_our_own_delivery_is_read_back() {
     let mut maker = Replica::new(&servers);
     maker.look();
     maker.run_until(is_deliver);
-    let (flight, effect) = maker.flight.take().unwrap();
-    let _ = servers.borrow_mut().perform(&effect.unwrap());
-    maker.flight = Some(next(flight, Answer::Conflict, servers.borrow().now, GUARDS));
+    maker.perform_and_hear(Answer::Conflict);
     maker.run_until(|_| false);
     one_for_one(&servers);
     assert_eq!(servers.borrow().creates, 1);

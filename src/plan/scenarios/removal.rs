@@ -16,9 +16,7 @@ fn asleep_in_a_rotation(policy: Option<DeletionPolicy>) -> (Rc<RefCell<Servers>>
     let (servers, mut maker) = issued();
     servers.borrow_mut().object.spec.deletion_policy = policy;
     edit(&servers);
-    while maker.flight.is_none() {
-        maker.look();
-    }
+    maker.begin();
     maker.run_until(is_deliver);
     (servers, maker)
 }
@@ -85,9 +83,7 @@ fn the_secret_goes_before_its_clients() {
     wait(&servers, Duration::from_hours(1));
     delete(&servers);
     replica.list();
-    while replica.flight.is_none() {
-        replica.look();
-    }
+    replica.begin();
     replica.run_until(|e| matches!(e, Effect::DeleteClient { .. }));
     assert!(replica.flight.is_some(), "no client was deleted");
     assert_eq!(held(&servers), None);
@@ -142,9 +138,7 @@ fn what_was_deleted_is_not_waited_for() {
     replica.settle();
     delete(&servers);
     replica.list();
-    while replica.flight.is_none() {
-        replica.look();
-    }
+    replica.begin();
     replica.run_until(|e| matches!(e, Effect::RemoveFinalizer { .. }));
     // Somebody else writes the object meanwhile.
     let _ = servers.borrow_mut().touch();
@@ -239,9 +233,7 @@ fn a_secret_that_goes_meanwhile_is_said_first() {
     wait(&servers, Duration::from_mins(9));
     let mut other = Replica::new(&servers);
     other.list();
-    while other.flight.is_none() {
-        other.look();
-    }
+    other.begin();
     other.run_until(|e| matches!(e, Effect::ReadSecret));
     (servers.borrow_mut().secret, servers.borrow_mut().taken) = (None, true);
     other.run_until(is_create);
@@ -322,9 +314,7 @@ fn what_the_next_object_has_taken_over_does_not_end_with_the_former() {
     delete(&servers);
     replica.list();
     servers.borrow_mut().secret.as_mut().and_then(|s| s.delivered.as_mut()).expect("by us").owner.uid = "anew".into();
-    while replica.flight.is_none() {
-        replica.look();
-    }
+    replica.begin();
     servers.borrow_mut().gone = true;
     replica.run_until(|_| false);
     assert_eq!(servers.borrow().live(), ["client-1"]);

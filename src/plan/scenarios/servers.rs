@@ -359,6 +359,21 @@ impl Replica {
         true
     }
 
+    /// Looks until a transaction is under way.
+    pub(super) fn begin(&mut self) {
+        while self.flight.is_none() {
+            self.look();
+        }
+    }
+
+    /// Performs the next effect, but this is the answer that it gets.
+    pub(super) fn perform_and_hear(&mut self, answer: Answer) {
+        let (flight, effect) = self.flight.take().expect("it is under way");
+        let _ = self.servers.borrow_mut().perform(&effect.expect("it has not ended"));
+        let now = self.servers.borrow().now;
+        self.flight = Some(next(flight, answer, now, GUARDS));
+    }
+
     /// Performs effects until the next one is of this kind; the replica stands still before it.
     pub(super) fn run_until(&mut self, stop: impl Fn(&Effect) -> bool) {
         for _ in 0..MOST_EFFECTS {
