@@ -26,6 +26,8 @@ pub struct Issue {
     object: PersonalClient,
     cluster: String,
     timing: Timing,
+    /// There was no Secret where it was delivered last.
+    made_secret: bool,
     state: State,
 }
 
@@ -73,7 +75,8 @@ impl Issue {
     #[must_use]
     pub fn start(step: IssueStep, object: PersonalClient, cluster: String, timing: Timing) -> Next {
         let effect = Effect::Preflight { roles: step.wanted.scoped_roles.clone(), secret: step.secret.clone() };
-        (Flight::Issue(Box::new(Self { step, object, cluster, timing, state: State::Preflight })), Some(effect))
+        let state = State::Preflight;
+        (Flight::Issue(Box::new(Self { step, object, cluster, timing, made_secret: false, state })), Some(effect))
     }
 
     /// It has, or may have, delivered, and looks what has become of that.
@@ -170,12 +173,13 @@ impl Issue {
     }
 
     fn deliver(
-        self: Box<Self>,
+        mut self: Box<Self>,
         at: Anchor,
         client: Box<IssuedClient>,
         now: Timestamp,
         over: Option<Box<SecretSeen>>,
     ) -> Next {
+        self.made_secret = over.is_none();
         let effect = Effect::Deliver { delivered: Box::new(self.describe(&client, now)), over };
         self.go(State::Deliver { at, client }, effect)
     }
@@ -296,10 +300,10 @@ impl Issue {
     }
 
     /// Whether what was delivered is to stay: the object does, or said so before it went. Then it was delivered before the
-    /// Secret was fenced. Where there was no Secret to fence, and to keep, it may hold what its removal has deleted.
+    /// Secret was fenced. Where there was no Secret to fence, and to keep, this one may hold what the removal has deleted.
     fn keeps(&self, object: Option<&PersonalClient>) -> bool {
         let stays = object.is_some_and(|o| o.metadata.deletion_timestamp.is_none());
-        stays || (self.step.secret.is_some() && object.unwrap_or(&self.object).retains())
+        stays || (!self.made_secret && object.unwrap_or(&self.object).retains())
     }
 
     fn somebody_elses(&self, client: &IssuedClient) -> Next {

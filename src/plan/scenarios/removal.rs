@@ -76,6 +76,22 @@ fn a_first_credential_is_not_retained_by_a_sleeper() {
     assert_eq!(held(&servers), None, "a Secret was left whose client was deleted");
 }
 
+/// The same where somebody deletes the Secret of a rotation: the maker delivers again, and there is none to keep.
+#[test]
+fn a_secret_that_is_made_anew_is_not_retained_by_a_sleeper() {
+    let (servers, mut maker) = asleep_in_a_rotation(Some(DeletionPolicy::Retain));
+    (servers.borrow_mut().secret, servers.borrow_mut().taken) = (None, true);
+    maker.run_until(|e| matches!(e, Effect::Deliver { over: None, .. }));
+    delete(&servers);
+    let mut other = Replica::new(&servers);
+    other.look();
+    wait_until_old(&servers);
+    settle_for_long(&mut other);
+    assert!(servers.borrow().gone);
+    maker.run_until(|_| false);
+    assert_eq!(held(&servers), None, "a Secret was left whose client was deleted");
+}
+
 /// A delete that C1 has not answered may take effect later: what an object that is made anew could adopt is gone by then.
 #[test]
 fn the_secret_goes_before_its_clients() {

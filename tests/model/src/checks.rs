@@ -69,15 +69,15 @@ pub const SMALL: &[Check] = &[
 
 /// In `make model`, beside those. Each is tried to its end.
 pub const LARGE: &[Check] = &[
+    check("a rotation, three faults or interventions", from(ROTATIONS, bounds(1, 3, 1))),
+    check("what is quiet, three faults or interventions", from(QUIET, bounds(1, 3, 1))),
+    check("a new object, three faults or interventions", bounds(1, 3, 1)),
     check("a new object, two replicas that may stand still", bounds(2, 0, 1)),
     check("a rotation, two replicas that may stand still", from(ROTATIONS, bounds(2, 0, 1))),
     check("a new object, two replicas, one fault", faults_only(bounds(2, 1, 1))),
     check("what is quiet, two replicas, one fault or intervention", from(QUIET, bounds(2, 1, 1))),
     check("what is quiet, two faults or interventions, two leaps of time", from(QUIET, bounds(1, 2, 2))),
     check("a backup that is restored, and a fault or intervention", from(QUIET, with_backup(bounds(1, 2, 1)))),
-    check("what is quiet, three faults or interventions", from(QUIET, bounds(1, 3, 1))),
-    check("a new object, three faults or interventions", bounds(1, 3, 1)),
-    check("a rotation, three faults or interventions", from(ROTATIONS, bounds(1, 3, 1))),
 ];
 
 macro_rules! without {
