@@ -77,6 +77,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_another_kind_is_none() {
+        for (kty, crv) in [("EC", "Ed25519"), ("OKP", "Ed448")] {
+            let jwk = json!({"kty": kty, "crv": crv, "d": URL_SAFE_NO_PAD.encode([7; 32])}).to_string();
+            let secret = format!("secret-token:conductorone.com:v1:{}", URL_SAFE_NO_PAD.encode(jwk));
+            assert!(signing_key(&secret).is_none(), "{kty} {crv}");
+        }
+    }
+
+    #[test]
     fn the_audience_is_the_host_without_port() {
         let key = SigningKey::from_bytes(&[7; 32]);
         let jwt = sign(&key, "a@localhost:8443/pcc", "localhost:8443", Timestamp::from_second(1000).unwrap(), "n");

@@ -170,6 +170,11 @@ mod tests {
         assert_eq!(login(503).reason(), Reason::Unreachable);
         assert_eq!(status(404).reason(), Reason::RoleNotFound);
         assert_eq!(status(422).reason(), Reason::RequestRejected);
+        assert_eq!(status(401).reason(), Reason::Unauthorized);
+        assert_eq!(status(429).reason(), Reason::Throttled);
+        assert_eq!(Error { kind: ErrorKind::Paused, ..status(0) }.reason(), Reason::Throttled);
+        let credentials = ErrorKind::Credentials("no key".into());
+        assert_eq!(Error { kind: credentials, ..status(0) }.reason(), Reason::Unauthorized);
         for passing in [408, 425, 502] {
             assert_eq!(status(passing).reason(), Reason::Unreachable, "{passing}");
         }

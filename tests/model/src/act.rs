@@ -135,6 +135,9 @@ impl State {
         let Flight::Landed(outcome) = flight else { return };
         let made = caller.made.as_ref().and_then(|id| self.client(id)).filter(|c| c.live && !self.names(c));
         let said = |id: &str| matches!(&*outcome, Outcome::Failed { message, .. } if message.contains(id));
+        // Whoever takes away a Secret that was to stay without its object answers for what it held.
+        let kept = matches!(self.end, End::Retained | End::Forced { retains: true, .. });
+        let made = made.filter(|made| !(kept && caller.delivered.as_ref() == Some(&made.client.id)));
         if self.object.is_none() && made.is_some_and(|made| !said(&made.client.id)) {
             self.broken.get_or_insert("P2: a maker leaves a client that nobody names, and does not say so");
         }

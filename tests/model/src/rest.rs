@@ -252,10 +252,10 @@ fn nothing_is_left(state: &State) -> Result<(), String> {
             }
         }
         End::Orderly if holds => Err("the object is gone, and its Secret is there".into()),
-        End::Forced(false) if holds && !state.maker_left => {
+        End::Forced { secret: false, .. } if holds && !state.maker_left => {
             Err("the object is gone, and a Secret came after it".into())
         }
-        End::Orderly | End::Forced(_) => Ok(()),
+        End::Orderly | End::Forced { .. } => Ok(()),
     }
 }
 

@@ -114,8 +114,13 @@ pub enum End {
     Orderly,
     /// It, or the one whose Secret is still there, asked for client and Secret to stay.
     Retained,
-    /// Somebody took the finalizer away; whether there was a Secret then.
-    Forced(bool),
+    /// Somebody took the finalizer away.
+    Forced {
+        /// There was a Secret then.
+        secret: bool,
+        /// Which was to stay.
+        retains: bool,
+    },
 }
 
 /// Everything.
@@ -242,7 +247,7 @@ impl State {
             let stays = owner.is_some_and(|owner| object.metadata.uid.as_ref() != Some(owner));
             self.end = if object.retains() || stays { End::Retained } else { End::Orderly };
             if self.torn_off {
-                self.end = End::Forced(self.secret.is_some());
+                self.end = End::Forced { secret: self.secret.is_some(), retains: object.retains() };
                 self.clients.iter_mut().filter(|c| c.live).for_each(|c| c.disowned = true);
             }
             return;
