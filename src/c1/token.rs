@@ -209,4 +209,57 @@ mod tests {
         get().await;
         assert_eq!(minted.load(std::sync::atomic::Ordering::SeqCst), 2);
     }
+
+    /// When a token that lives for so many seconds is got anew, in seconds.
+    async fn renewed_after(expires_in: Option<u64>) -> u64 {
+        let tokens = Tokens::new(oauth("a@h/pcc"), "h");
+        let begun = Instant::now();
+        let get = async |minted: &mut u32| {
+            let mint = async |_: Form| {
+                *minted += 1;
+                Ok(TokenAnswer { access_token: "t".into(), expires_in })
+            };
+            tokens.get(Timestamp::UNIX_EPOCH, mint).await.unwrap();
+        };
+        let mut minted = 0;
+        get(&mut minted).await;
+        while minted == 1 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            get(&mut minted).await;
+        }
+        (Instant::now() - begun).as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_got_anew_a_minute_before_it_ends_or_at_half_time() {
+        assert_eq!(renewed_after(Some(3600)).await, 3540);
+        assert_eq!(renewed_after(Some(80)).await, 40);
+        assert_eq!(renewed_after(None).await, 60);
+        assert_eq!(renewed_after(Some(u64::MAX)).await, 86_340);
+    }
+
+    #[test]
+    fn a_login_says_who_we_are() {
+        let form = Tokens::new(oauth("a@h/pcc"), "h").form(Timestamp::UNIX_EPOCH).unwrap();
+        let fields: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(
+            fields,
+            [("grant_type", "client_credentials"), ("client_id", "a@h/pcc"), ("client_secret", "plain")]
+        );
+    }
+
+    #[test]
+    fn a_token_of_somebody_else_cannot_be_got_anew() {
+        assert!(Tokens::new(oauth("a@h/pcc"), "h").can_renew());
+        assert!(!Tokens::new(Auth::Bearer("token".into()), "h").can_renew());
+    }
+
+    #[test]
+    fn a_fingerprint_tells_logins_apart_and_no_secret() {
+        let all = [oauth("a@h/pcc"), oauth("b@h/pcc"), Auth::Bearer("plain".into()), Auth::Bearer("other".into())];
+        let prints: std::collections::BTreeSet<_> = all.iter().map(fingerprint).collect();
+        assert_eq!(prints.len(), all.len());
+        assert!(prints.iter().all(|p| !p.contains("plain")));
+        assert_eq!(fingerprint(&oauth("a@h/pcc")), fingerprint(&oauth("a@h/pcc")));
+    }
 }
