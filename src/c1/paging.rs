@@ -52,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::c1::Client;
+    use crate::c1::{Client, types::Role};
 
     fn page(ids: &[&str], token: Option<&str>) -> Page<Client> {
         let list = ids.iter().map(|id| Client { id: (*id).into(), ..Client::default() }).collect();
@@ -78,6 +78,14 @@ mod tests {
         assert_eq!(ids, ["a", "b", "c", "d"]);
         assert!(complete);
         assert_eq!(sent, [None, Some("1".into()), Some("2".into())]);
+    }
+
+    #[tokio::test]
+    async fn roles_are_told_apart_by_their_ids() {
+        let role = |id: &str| Role { id: id.into(), name: "same".into() };
+        let list = || vec![role("a"), role("b"), role("a")];
+        let read = read_all(async |_| Ok(Page { list: list(), next_page_token: None })).await.unwrap();
+        assert_eq!(read.items.iter().map(|r| &r.id).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[tokio::test]

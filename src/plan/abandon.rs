@@ -173,8 +173,8 @@ impl Abandon {
             Answer::Refused { message, .. } if self.is_last() => self.left(message),
             Answer::Gone if self.is_last() => self.left("C1 does not know it, or not yet"),
             Answer::Done(_) | Answer::Gone => self.land(true),
-            // By the record the next look knows that it must go.
-            _ => self.land(false),
+            // By the record the next look knows that it must go; should there be none, by now, people must.
+            _ => self.not_yet(),
         }
     }
 
@@ -188,6 +188,12 @@ impl Abandon {
         let id = self.step.client_id;
         let message = format!("{because}; its object is gone, and client {id} may live on ({why}): delete it by hand");
         landed(Outcome::Failed { reason, message, unsent: false })
+    }
+
+    fn not_yet(mut self) -> Next {
+        let id = self.step.client_id.clone();
+        self.because = self.because.map(|(reason, why)| (reason, format!("{why}; client {id} is not deleted yet")));
+        self.land(false)
     }
 
     fn land(self, deleted: bool) -> Next {

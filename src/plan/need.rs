@@ -121,8 +121,10 @@ impl Decision<'_> {
 
     pub(super) fn issue(&self, need: Need, wanted: Wanted) -> Plan {
         let Some(identity) = self.identity() else { return self.nothing() };
-        // Never one that somebody has abandoned meanwhile: its client would have to die.
-        let unsent = self.o.unsent.clone().filter(|a| !self.record.is_abandoned(a));
+        // Only while it is open on record. Somebody may have abandoned it meanwhile, and be about to delete what it makes; that
+        // may have been on a record that somebody else has destroyed since.
+        let open = self.record.open.as_ref().map(|o| &o.attempt);
+        let unsent = self.o.unsent.clone().filter(|a| open == Some(a));
         let attempt = unsent.unwrap_or_else(|| self.o.fresh_attempt.clone());
         if attempt.is_empty() {
             return self.nothing();

@@ -186,7 +186,10 @@ fn a_lost_secret_is_said_first_by_a_repair_and_not_waited_for_by_a_maker() {
 fn a_maker_says_why_it_gave_up_unless_another_is_at_it() {
     let failed = Outcome::Failed { reason: Reason::SecretRefused, message: "quota".into(), unsent: false };
     assert_eq!(Abandoning::by_maker().object().done().secret().done().done().outcome(), failed);
-    assert_eq!(Abandoning::by_maker().object().done().secret().done().refused().outcome(), failed);
+    let message = "quota; client made is not deleted yet".to_owned();
+    let not_yet = Outcome::Failed { reason: Reason::SecretRefused, message, unsent: false };
+    assert_eq!(Abandoning::by_maker().object().done().secret().done().refused().outcome(), not_yet);
+    assert_eq!(Abandoning::by_maker().object().done().secret().done().lost().outcome(), not_yet);
     let mut another = Abandoning::by_maker();
     another.case.begun("b", std::time::Duration::ZERO);
     let deleted = another.object().done().secret().done().done().outcome();

@@ -304,8 +304,11 @@ fn an_attempt_that_made_nothing_is_given_up_with_the_next() {
     let again = case.issue();
     assert_eq!(again.attempt, "a", "for which nothing was sent is tried again");
     assert!(!again.record.is_abandoned("a"));
-    case.given_up(&["a"]);
-    assert_ne!(case.issue().attempt, "a", "unless somebody gave it up");
+    let given_up = case.recorded_attempts().giving_up(&"a".into(), case.now);
+    case.record(&given_up);
+    assert_eq!(case.issue().attempt, case.o.fresh_attempt, "unless somebody gave it up");
+    case.record(&Record::default());
+    assert_eq!(case.issue().attempt, case.o.fresh_attempt, "or destroyed the record, which may have said so");
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl State {
         } else {
             self.leave(&caller);
             self.mishaps += 1;
+            caller.slept = true;
         }
         if flight.0.cleans_up() && first {
             caller.looked = self.now;
@@ -138,7 +139,10 @@ impl State {
         // Whoever takes away a Secret that was to stay without its object answers for what it held.
         let kept = matches!(self.end, End::Retained | End::Forced { retains: true, .. });
         let made = made.filter(|made| !(kept && caller.delivered.as_ref() == Some(&made.client.id)));
-        if self.object.is_none() && made.is_some_and(|made| !said(&made.client.id)) {
+        // Whoever has slept away also the time to clean up, and does not know what has become of the object, is as good as dead:
+        // the inventory reports what he leaves.
+        let asleep = caller.slept && matches!(*outcome, Outcome::LookAgain { .. });
+        if self.object.is_none() && !asleep && made.is_some_and(|made| !said(&made.client.id)) {
             self.broken.get_or_insert("P2: a maker leaves a client that nobody names, and does not say so");
         }
         match *outcome {
@@ -354,10 +358,14 @@ impl State {
 
     /// The operator takes its finalizer away. What was to stay is nobody's from then on.
     fn let_go(&mut self, at: &Anchor) -> Answer {
-        let status = self.object.as_ref().filter(|o| o.retains()).map(|o| o.status_or_default()).unwrap_or_default();
+        let retains = self.object.as_ref().is_some_and(|o| o.retains());
+        let status = self.object.as_ref().filter(|_| retains).map(|o| o.status_or_default()).unwrap_or_default();
+        let delivered = self.secret.as_ref().filter(|_| retains).and_then(|s| s.delivered.clone());
         let answer = self.write_object(at, |o| o.metadata.finalizers = None);
         if self.object.is_none() {
-            let kept = status.client.iter().map(|c| &c.id).chain(status.retiring.iter().map(|r| &r.id));
+            let current = status.client.iter().chain(delivered.as_ref().map(|d| &d.client)).map(|c| &c.id);
+            let replaced = status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces)).map(|r| &r.id);
+            let kept = current.chain(replaced);
             for id in kept {
                 self.client_mut(id).into_iter().for_each(|c| c.disowned = true);
             }

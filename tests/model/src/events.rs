@@ -112,13 +112,15 @@ impl State {
             }
             (Event::Recreate, None, _) => self.make_object(),
             (Event::TearOff, Some(mut object), _) => {
-                if Record::of(&object).open.is_some() {
+                let record = Record::of(&object);
+                if record.open.is_some() {
                     reached(Situation::Torn);
                 }
                 object.metadata.finalizers = None;
                 object.metadata.annotations.get_or_insert_default().remove(RECORD_ANNOTATION);
                 let before = self.object.clone();
                 self.torn_off = true;
+                self.take_record(&record);
                 self.put_object(object);
                 self.forget_attempts(before.as_deref());
                 self.disown();
@@ -161,6 +163,15 @@ impl State {
             }
             (Event::Restore, ..) => self.restore(),
             _ => {}
+        }
+    }
+
+    /// Whoever abandons a client stands perhaps before its delete, and cannot be called back. That it must not be taken for the
+    /// current one, should its maker deliver it all the same, only the record has said.
+    fn take_record(&mut self, record: &Record) {
+        for client in &mut self.clients {
+            let abandoned = client.attempt().is_some_and(|attempt| record.is_abandoned(&attempt));
+            client.deleted_outside |= abandoned;
         }
     }
 

@@ -252,7 +252,8 @@ impl State {
     fn pursue(&mut self, r: usize, (flight, effect): Next, uid: String) {
         let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
         let deadline = self.now + budget;
-        let caller = Caller { deadline, extended: false, looked: self.now, uid, made: None, delivered: None };
+        let caller =
+            Caller { deadline, extended: false, slept: false, looked: self.now, uid, made: None, delivered: None };
         self.replicas[r].work =
             effect.map(|effect| Work::Transaction { flight: Printed::new((flight, effect)), caller });
     }

@@ -82,7 +82,17 @@ enum What {
         /// Only these interventions, and no faults.
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<Event>,
+        /// A shortest counterexample, in which replicas keep their names: more states, and all of them in memory.
+        #[arg(long)]
+        shortest: bool,
     },
+}
+
+/// In which order states are tried.
+#[derive(Debug, Clone, Copy)]
+enum Search {
+    Deep,
+    Shortest,
 }
 
 /// What was found.
@@ -95,11 +105,15 @@ struct Summary {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let search = match args.what {
+        What::One { shortest: true, .. } => Search::Shortest,
+        _ => Search::Deep,
+    };
     let (checks, without): (Vec<Check>, Vec<Without>) = match &args.what {
         What::All => ([SMALL, LARGE].concat(), [WITHOUT, WITHOUT_LARGE].concat()),
         What::Small => (SMALL.to_vec(), WITHOUT.to_vec()),
         What::Without { rule } => return only_without(rule.as_deref(), args.traces.as_deref()),
-        What::One { events, ticks, backups, replicas, start, faults_only, only } => {
+        What::One { events, ticks, backups, replicas, start, faults_only, only, shortest: _ } => {
             let left = Left { events: *events, ticks: *ticks, backups: *backups };
             let (interventions, faults): (&[Event], bool) = match only.as_slice() {
                 [] if *faults_only => (&[], true),
@@ -115,7 +129,7 @@ fn main() -> ExitCode {
     let baselines = if matches!(args.what, What::All) { baselines(&checks, &without) } else { vec![] };
     let mut summary = Summary::default();
     for check in checks.iter().chain(&baselines) {
-        let (states, violation) = exhaust(check);
+        let (states, violation) = exhaust(check, search);
         summary.states += states;
         summary.violated |= violation;
     }
@@ -168,10 +182,17 @@ fn checker(bounds: Bounds, rules: Rules, nameless: bool) -> CheckerBuilder<Proto
 }
 
 /// Tries everything within bounds, with all rules: how many states there are, and whether a promise is broken in one.
-fn exhaust(check: &Check) -> (usize, bool) {
+fn exhaust(check: &Check, search: Search) -> (usize, bool) {
+    match search {
+        // Depth first, which keeps few states in memory.
+        Search::Deep => report(check, &|| checker(check.bounds, Rules::ALL, true).spawn_dfs().join()),
+        Search::Shortest => report(check, &|| checker(check.bounds, Rules::ALL, false).spawn_bfs().join()),
+    }
+}
+
+fn report<C: Checker<Protocol>>(check: &Check, run: &dyn Fn() -> C) -> (usize, bool) {
     let begun = Instant::now();
-    // Depth first, which keeps few states in memory.
-    let checker = checker(check.bounds, Rules::ALL, true).spawn_dfs().join();
+    let checker = run();
     let violation = first_violation(&checker, &Rules::ALL);
     println!(
         "{}: {} states, {} transitions, at most {} deep, {:.1} s",

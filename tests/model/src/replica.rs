@@ -78,6 +78,8 @@ pub struct Caller {
     pub deadline: u32,
     /// It has been told so.
     pub extended: bool,
+    /// And once more.
+    pub slept: bool,
     /// It looked at the time then.
     pub looked: u32,
     /// The object that it is about.

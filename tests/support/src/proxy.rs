@@ -1,7 +1,10 @@
 //! Between the operator and the API server: lets everything through, and loses the answers that a test says. The effect takes
 //! place each time; only nobody hears of it.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -13,7 +16,7 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use serde_json::json;
 
-use crate::{World, cluster};
+use crate::{World, cluster, eventually};
 
 /// How an answer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +58,16 @@ impl ApiProxy {
         *self.rules.lock().unwrap() = rules;
     }
 
-    /// The answers that were not lost yet.
-    #[must_use]
-    pub fn left(&self) -> usize {
-        self.rules.lock().unwrap().len()
+    /// Waits until all answers are lost: others see an effect before its answer has come to the proxy.
+    ///
+    /// # Panics
+    /// When one was not, in a few seconds.
+    pub async fn all_lost(&self, of: &str) {
+        eventually(&format!("{of}: the answers are lost"), Duration::from_secs(10), async || {
+            let left = self.rules.lock().unwrap().clone();
+            if left.is_empty() { Ok(()) } else { Err(format!("not yet lost: {left:?}")) }
+        })
+        .await;
     }
 }
 
