@@ -241,6 +241,11 @@ impl State {
             Effect::DeleteSecret { at, .. } => self.delete_secret(at, requests.delete_on_seen),
             Effect::RemoveFinalizer { at } => self.let_go(&self.version(at, requests.release_at_version)),
         };
+        if matches!(answer, Answer::Conflict | Answer::Gone)
+            && let Effect::Intend { record, .. } = effect
+        {
+            self.take_back(r, record);
+        }
         if matches!(answer, Answer::Conflict) {
             match effect {
                 Effect::Intend { .. } => reached(Situation::TwoIntend),
@@ -266,6 +271,13 @@ impl State {
         } else {
             Answer::Done(at)
         }
+    }
+
+    /// The name of an attempt that was on no record is nobody's, and will not be used: that it was given out makes no other state.
+    fn take_back(&mut self, r: usize, record: &Record) {
+        self.replicas[r].unsent = None;
+        let last = format!("n{}", self.names);
+        self.names -= u8::from(record.open.as_ref().is_some_and(|o| o.attempt == last));
     }
 
     fn says_ready(&self) -> bool {
@@ -341,7 +353,8 @@ impl State {
             }
         }
         // A credential that was given up may come where somebody has taken the Secret away: the next look says so.
-        self.secret_disturbed &= record.is_abandoned(&delivered.client.attempt);
+        let attempt = &delivered.client.attempt;
+        self.secret_disturbed &= record.is_abandoned(attempt) || self.forgotten.contains(attempt);
         self.delivery = if old { Delivery::Late } else { Delivery::InTime };
         self.maker_left = false;
         self.put_secret(SecretSeen {

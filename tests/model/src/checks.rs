@@ -57,6 +57,8 @@ const fn check(name: &'static str, bounds: Bounds) -> Check {
 const ROTATIONS: &[Start] = &[Start::Edited, Start::Retaining];
 /// Of what is later than that: nothing is under way.
 const QUIET: &[Start] = &[Start::Ready, Start::Rotated, Start::Open, Start::FirstOpen];
+/// What takes an object away, and makes it anew.
+const REMOVALS: &[Event] = &[Event::Delete, Event::TearOff, Event::Recreate];
 
 /// In `make test`.
 pub const SMALL: &[Check] = &[
@@ -77,6 +79,8 @@ pub const LARGE: &[Check] = &[
     check("a new object, two replicas, one fault", faults_only(bounds(2, 1, 1))),
     check("what is quiet, two replicas, one fault or intervention", from(QUIET, bounds(2, 1, 1))),
     check("what is quiet, two faults or interventions, two leaps of time", from(QUIET, bounds(1, 2, 2))),
+    check("a Secret that is lost, two faults or interventions", from(&[Start::Lost], bounds(1, 2, 1))),
+    check("a removal and a making anew, two replicas", from(&[Start::Ready], only(REMOVALS, bounds(2, 2, 1)))),
     check("a backup that is restored, and a fault or intervention", from(QUIET, with_backup(bounds(1, 2, 1)))),
 ];
 
@@ -94,7 +98,7 @@ pub const WITHOUT: &[Without] = without![
     plan.refuse_abandoned: bounds(2, 0, 1),
     plan.read_back: bounds(1, 1, 1),
     plan.check_marker: bounds(1, 2, 2),
-    plan.say_lost_first: only(&[Event::DeleteSecret], bounds(2, 1, 1)),
+    plan.say_lost_first: from(&[Start::Lost], faults_only(bounds(2, 0, 1))),
     plan.prove_gone: bounds(1, 1, 1),
     plan.name_owed: bounds(1, 2, 2),
     plan.list_for_removal: bounds(1, 2, 2),
@@ -112,10 +116,10 @@ pub const WITHOUT: &[Without] = without![
 
 /// Rules that are left out in `make model`, beside those: what goes wrong without them comes about in more steps.
 pub const WITHOUT_LARGE: &[Without] = without![
-    plan.read_before_delete: only(&[Event::EditSpec], bounds(2, 1, 1)),
-    plan.fence: only(&[Event::EditSpec], bounds(2, 1, 1)),
-    plan.prove_takeover: only(&[Event::DeleteSecret, Event::TearOff], bounds(2, 2, 1)),
-    requests.claim_on_seen: from(&[Start::Retaining], only(&[Event::Delete, Event::Recreate], bounds(2, 3, 1))),
-    requests.delete_on_seen: from(&[Start::Ready], only(&[Event::Delete, Event::TearOff, Event::Recreate], bounds(2, 3, 1))),
-    requests.release_at_version: from(&[Start::Ready], only(&[Event::Delete, Event::TearOff, Event::Recreate], bounds(2, 3, 1))),
+    plan.read_before_delete: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
+    plan.fence: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
+    plan.prove_takeover: from(&[Start::Lost], only(&[Event::TearOff], bounds(2, 1, 1))),
+    requests.claim_on_seen: from(&[Start::Retaining], only(&[Event::Delete, Event::Recreate], bounds(2, 2, 0))),
+    requests.delete_on_seen: from(&[Start::Ready], only(&[Event::Delete, Event::Recreate], bounds(2, 2, 0))),
+    requests.release_at_version: from(&[Start::Ready], only(&[Event::Delete, Event::Recreate], bounds(2, 3, 0))),
 ];

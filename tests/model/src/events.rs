@@ -120,7 +120,7 @@ impl State {
                 object.metadata.annotations.get_or_insert_default().remove(RECORD_ANNOTATION);
                 let before = self.object.clone();
                 self.torn_off = true;
-                self.take_record(&record);
+                self.take_record(&record, object.status_or_default().client.is_none());
                 self.put_object(object);
                 self.forget_attempts(before.as_deref());
                 self.disown();
@@ -166,10 +166,10 @@ impl State {
         }
     }
 
-    /// Whoever abandons a client stands perhaps before its delete, and cannot be called back. That it must not be taken for the
-    /// current one, should its maker deliver it all the same, only the record has said.
-    fn take_record(&mut self, record: &Record) {
-        for client in &mut self.clients {
+    /// Whoever abandons a client stands perhaps before its delete, and cannot be called back; and of a first one, should its
+    /// maker deliver it all the same, only the record has said that it must not be taken for the current one.
+    fn take_record(&mut self, record: &Record, first: bool) {
+        for client in self.clients.iter_mut().filter(|c| c.live || first) {
             let abandoned = client.attempt().is_some_and(|attempt| record.is_abandoned(&attempt));
             client.deleted_outside |= abandoned;
         }

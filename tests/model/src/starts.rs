@@ -18,6 +18,8 @@ pub enum Start {
     New,
     /// The object is Ready.
     Ready,
+    /// It was Ready, and somebody deleted its Secret.
+    Lost,
     /// It was Ready, and its spec was edited.
     Edited,
     /// The same, and it asks for client and Secret to stay when it goes.
@@ -31,8 +33,16 @@ pub enum Start {
 }
 
 /// All of them.
-pub const STARTS: &[Start] =
-    &[Start::New, Start::Ready, Start::Edited, Start::Retaining, Start::Rotated, Start::Open, Start::FirstOpen];
+pub const STARTS: &[Start] = &[
+    Start::New,
+    Start::Ready,
+    Start::Lost,
+    Start::Edited,
+    Start::Retaining,
+    Start::Rotated,
+    Start::Open,
+    Start::FirstOpen,
+];
 
 impl Start {
     /// The state.
@@ -41,6 +51,7 @@ impl Start {
         let mut state = match self {
             Self::New => new,
             Self::Ready => ready(new),
+            Self::Lost => lost(new),
             Self::Edited => edited(new),
             Self::Retaining => retaining(edited(new)),
             Self::Rotated => rotated(edited(new)),
@@ -56,6 +67,12 @@ impl Start {
 fn ready(new: State) -> State {
     let left = new.left;
     State { left, ..rest::settled(new, &Rules::ALL).expect("a new object comes to rest") }
+}
+
+fn lost(new: State) -> State {
+    let mut state = ready(new);
+    state.happen(Event::DeleteSecret);
+    state
 }
 
 fn edited(new: State) -> State {

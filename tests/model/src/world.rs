@@ -145,7 +145,7 @@ pub struct State {
     pub left: Left,
     /// Names of attempts and UIDs that were given out.
     pub names: u8,
-    /// Somebody took the Secret away, or put another there, and the operator has not delivered since.
+    /// Somebody took the Secret away, or put another there, and the operator has neither delivered nor taken it over since.
     pub secret_disturbed: bool,
     /// How the Secret's credential was delivered.
     pub delivery: Delivery,
@@ -285,7 +285,14 @@ impl State {
 
     /// A write of the status.
     pub fn write_status(&mut self, at: &Anchor, status: &PersonalClientStatus) -> Answer {
-        self.write_object(at, |object| object.status = Some(status.clone()))
+        let named = |status: &PersonalClientStatus| status.client.as_ref().map(|c| c.id.clone());
+        let before = self.object.as_ref().and_then(|o| named(&o.status_or_default()));
+        let answer = self.write_object(at, |object| object.status = Some(status.clone()));
+        // Whoever takes the Secret's client for the current one from now on vouches for it.
+        if matches!(answer, Answer::Done(_)) && named(status) != before && named(status) == self.held() {
+            self.secret_disturbed = false;
+        }
+        answer
     }
 
     /// A write of the record; with the finalizer, when it begins an attempt.
