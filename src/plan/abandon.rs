@@ -148,6 +148,7 @@ impl Abandon {
     fn fenced(self: Box<Self>, answer: &Answer) -> Next {
         match answer {
             Answer::Done(_) => self.delete(),
+            Answer::Refused { message, .. } if self.is_last() => self.left(message),
             Answer::Refused { .. } => self.land(false),
             _ => self.go(State::ReadSecret, Effect::ReadSecret),
         }
@@ -172,9 +173,10 @@ impl Abandon {
             Answer::Unknown { .. } if self.is_last() => self.delete(),
             Answer::Refused { message, .. } if self.is_last() => self.left(message),
             Answer::Gone if self.is_last() => self.left("C1 does not know it, or not yet"),
+            // What was made a moment ago is there, if C1 shows it or not.
+            Answer::Gone if self.because.is_some() => self.land(false),
             Answer::Done(_) | Answer::Gone => self.land(true),
-            // By the record the next look knows that it must go; should there be none, by now, people must.
-            _ => self.not_yet(),
+            _ => self.land(false),
         }
     }
 
@@ -190,16 +192,16 @@ impl Abandon {
         landed(Outcome::Failed { reason, message, unsent: false })
     }
 
-    fn not_yet(mut self) -> Next {
-        let id = self.step.client_id.clone();
-        self.because = self.because.map(|(reason, why)| (reason, format!("{why}; client {id} is not deleted yet")));
-        self.land(false)
-    }
-
+    /// By the record the next look knows that the client must go; should there be none, by now, people must.
     fn land(self, deleted: bool) -> Next {
+        let id = self.step.client_id;
         landed(match self.because {
-            Some((reason, message)) => Outcome::Failed { reason, message, unsent: false },
-            None if deleted => Outcome::Abandoned { id: self.step.client_id },
+            Some((reason, message)) if deleted => Outcome::Failed { reason, message, unsent: false },
+            Some((reason, why)) => {
+                let message = format!("{why}; client {id} is not deleted yet");
+                Outcome::Failed { reason, message, unsent: false }
+            }
+            None if deleted => Outcome::Abandoned { id },
             None => Outcome::LookAgain { unsent: false },
         })
     }

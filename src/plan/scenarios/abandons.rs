@@ -190,6 +190,10 @@ fn a_maker_says_why_it_gave_up_unless_another_is_at_it() {
     let not_yet = Outcome::Failed { reason: Reason::SecretRefused, message, unsent: false };
     assert_eq!(Abandoning::by_maker().object().done().secret().done().refused().outcome(), not_yet);
     assert_eq!(Abandoning::by_maker().object().done().secret().done().lost().outcome(), not_yet);
+    assert_eq!(Abandoning::by_maker().object().refused().outcome(), not_yet);
+    assert_eq!(Abandoning::by_maker().object().done().secret().refused().outcome(), not_yet);
+    // C1 need not show what was made a moment ago.
+    assert_eq!(Abandoning::by_maker().object().done().secret().done().answer(Answer::Gone).outcome(), not_yet);
     let mut another = Abandoning::by_maker();
     another.case.begun("b", std::time::Duration::ZERO);
     let deleted = another.object().done().secret().done().done().outcome();
@@ -212,7 +216,10 @@ fn a_maker_whose_object_is_gone_tries_to_the_end_and_says_what_stays() {
     assert_eq!(last().wants(), "delete client");
     assert_eq!(last().lost().wants(), "delete client");
     assert_eq!(said(last().done()), "quota");
-    for stays in [last().refused(), last().answer(Answer::Gone), last().lost().answer(Answer::OutOfTime)] {
+    // With the Secret there (it was to stay), it must be fenced before.
+    let unfenced = Abandoning::by_maker().answer(Answer::Object(None)).secret();
+    assert_eq!(unfenced.wants(), "fence");
+    for stays in [unfenced.refused(), last().refused(), last().answer(Answer::Gone), last().lost().answer(Answer::OutOfTime)] {
         let message = said(stays);
         assert!(message.starts_with("quota; its object is gone, and client made may live on"), "{message}");
     }

@@ -373,13 +373,11 @@ impl State {
     fn let_go(&mut self, at: &Anchor) -> Answer {
         let retains = self.object.as_ref().is_some_and(|o| o.retains());
         let status = self.object.as_ref().filter(|_| retains).map(|o| o.status_or_default()).unwrap_or_default();
-        let delivered = self.secret.as_ref().filter(|_| retains).and_then(|s| s.delivered.clone());
+        let said = if retains { self.said_by_secret() } else { vec![] };
         let answer = self.write_object(at, |o| o.metadata.finalizers = None);
         if self.object.is_none() {
-            let current = status.client.iter().chain(delivered.as_ref().map(|d| &d.client)).map(|c| &c.id);
-            let replaced = status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces)).map(|r| &r.id);
-            let kept = current.chain(replaced);
-            for id in kept {
+            let named = status.client.iter().map(|c| &c.id).chain(status.retiring.iter().map(|r| &r.id));
+            for id in named.chain(&said) {
                 self.client_mut(id).into_iter().for_each(|c| c.disowned = true);
             }
         }

@@ -346,6 +346,13 @@ impl State {
         secret.delivered.as_ref().filter(|_| intact).map(|d| d.client.id.clone())
     }
 
+    /// The clients that the Secret names, whatever was done to its data: what it holds, and what that replaces.
+    pub fn said_by_secret(&self) -> Vec<String> {
+        let delivered = self.secret.as_ref().and_then(|s| s.delivered.as_ref());
+        let replaced = delivered.iter().flat_map(|d| &d.replaces).map(|r| &r.id);
+        delivered.iter().map(|d| &d.client.id).chain(replaced).cloned().collect()
+    }
+
     /// Whether status, Secret or record name a client.
     pub fn names(&self, client: &AtC1) -> bool {
         self.named_by(client, self.secret.as_ref().and_then(|s| s.delivered.as_ref()))
@@ -399,12 +406,12 @@ impl State {
     /// The Secret is taken away. What status or record should name as well they must; but for what only the Secret has named
     /// since somebody destroyed the record, and for what was to stay without its object.
     pub fn lose_secret(&mut self) {
-        let held = self.held();
+        let said = self.said_by_secret();
         self.secret = None;
         let goes = self.object.as_ref().is_none_or(|o| is_deleting(o) && o.retains());
         let unnamed: Vec<bool> = self.clients.iter().map(|c| !self.names(c)).collect();
         for (client, unnamed) in self.clients.iter_mut().zip(unnamed) {
-            client.disowned |= (client.torn && unnamed) || (goes && Some(&client.client.id) == held.as_ref());
+            client.disowned |= (client.torn && unnamed) || (goes && said.contains(&client.client.id));
         }
     }
 
