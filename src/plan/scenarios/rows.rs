@@ -83,6 +83,14 @@ fn what_the_secret_holds_is_recorded() {
 }
 
 #[test]
+fn where_status_names_none_the_word_of_the_secret_is_enough() {
+    let mut case = unrecorded();
+    case.listed().clear();
+    case.inventory().complete = false;
+    assert_eq!(case.recorded().as_deref(), Some("client-1"));
+}
+
+#[test]
 fn a_secret_is_recorded_only_intact_and_read() {
     let mut case = unrecorded();
     case.secret().content = Content::Unread;
