@@ -9,10 +9,11 @@ use clap::ValueEnum;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
+    c1::AtC1,
     print::Printed,
     replica::Work,
     situations::{Situation, reached},
-    world::{AtC1, End, State, is_deleting, owner, time},
+    world::{End, State, is_deleting, owner, time},
 };
 
 /// What people and other programs do.

@@ -12,11 +12,12 @@ use c1_operator::{
 };
 
 use crate::{
+    c1::AtC1,
     print::Printed,
     replica::{Caller, List, Looking, Mishap, Work, struck},
     rules::Rules,
     situations::{Situation, reached},
-    world::{AtC1, CLUSTER, HOST, State, TIMING, USER, owner, time},
+    world::{CLUSTER, HOST, State, TIMING, USER, owner, time},
 };
 
 impl State {

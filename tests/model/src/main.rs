@@ -6,10 +6,14 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program whose output is its result")]
 
 mod act;
+mod api_server;
+mod c1;
 mod checks;
 mod events;
 mod look;
 mod model;
+mod ownership;
+mod perform;
 mod print;
 mod promises;
 mod replica;

@@ -4,6 +4,7 @@ use c1_operator::plan::{Effect, Record};
 use stateright::{Model, Property};
 
 use crate::{
+    c1::AtC1,
     events::Event,
     print::fingerprint,
     promises,
@@ -12,7 +13,7 @@ use crate::{
     rules::Rules,
     situations::{Situation, reached},
     starts::Start,
-    world::{AtC1, LONG, Left, SHORT, State},
+    world::{LONG, Left, SHORT, State},
 };
 
 /// Which interventions the environment may make.

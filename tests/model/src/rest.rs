@@ -12,12 +12,13 @@ use c1_operator::{
 };
 
 use crate::{
+    c1::AtC1,
     model::Action,
     print::fingerprint,
     promises,
     replica::{Mishap, Work},
     rules::Rules,
-    world::{AtC1, Delivery, End, LONG, Left, SHORT, State, is_deleting},
+    world::{Delivery, End, LONG, Left, SHORT, State, is_deleting},
 };
 
 /// Effects and pauses until rest, at the most.
