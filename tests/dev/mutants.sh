@@ -19,8 +19,8 @@ export CARGO_TARGET_DIR=$out/build CARGO_PROFILE_DEV_DEBUG=0 PATH=$target/tools/
   env -u CARGO_PROFILE_DEV_DEBUG CARGO_TARGET_DIR="$target/tools/build" \
     cargo install cargo-mutants --version "$version" --locked --root "$target/tools"
 
-# Changes the files that these arguments of cargo-mutants choose, and runs these tests of cargo test.
-mutate() { # NAME CARGO-MUTANTS-ARGS... -- CARGO-TEST-ARGS...
+# Changes the files, and runs the tests, that these arguments of cargo-mutants choose.
+mutate() { # NAME CARGO-MUTANTS-ARGS...
   local name=$1 rc=0; shift
   rm -rf -- "${out:?}/${name:?}"
   cargo mutants --package c1-operator --features c1-operator/fault-points --output "$out/$name" \
@@ -44,14 +44,15 @@ count() { # LIST NAME...
 # The plan and most of the client answer to the unit tests.
 by_unit() { # NAME FILE...
   local name=$1; shift
-  mutate "$name" "${@/#/--file=}" "${wire[@]/#/--exclude=}" -- --lib
+  # As an argument of cargo, it also keeps the binary from being built for each.
+  mutate "$name" "${@/#/--file=}" "${wire[@]/#/--exclude=}" --cargo-arg=--lib
 }
 
 # What talks to C1 answers to the suite that does so.
 by_wire() { # NAME FILE...
   local name=$1; shift
   cargo build -p c1-simulator
-  mutate "$name" "${@/#/--file=}" --test-package suites -- --test c1
+  mutate "$name" "${@/#/--file=}" --test-package suites --cargo-arg=--test=c1
 }
 
 if (($# > 0)); then
