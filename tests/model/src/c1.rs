@@ -21,12 +21,12 @@ pub struct AtC1 {
     pub foreign: bool,
     /// When a delivery replaced it, while it worked, in the Secret; and nothing has happened since that made it unknown.
     pub replaced: Option<u32>,
-    /// Not the operator, but somebody else deleted it; or a backup brought back what was being deleted.
+    /// Not the operator, but somebody else deleted it; or a backup brought back what was deleted, or being deleted.
     pub deleted_outside: bool,
     /// Its create took effect twice, and this is the one that nobody was told of.
     pub double: bool,
-    /// Whoever decided to let the object go could not know of it: it had come to life so late, or was made twice, so shortly before
-    /// that C1 need not have shown it.
+    /// Whoever decided to let the object go could not know of it: it was made twice, or had come to life so late, so shortly before
+    /// that C1 need not have shown it, or after the last look at C1.
     pub unknowable: bool,
     /// Somebody destroyed what named it, or uses it without being named: it is an orphan, to be reported.
     pub disowned: bool,

@@ -214,6 +214,9 @@ impl State {
         if self.replicas.iter().any(|r| r.has_object() || r.work.as_ref().is_some_and(Work::may_delete)) {
             self.clients.iter_mut().for_each(|c| c.deleted_outside = true);
         }
+        // What it brings back may have been deleted since.
+        let gone: Vec<bool> = self.clients.iter().map(|c| !c.live && self.names(c)).collect();
+        self.clients.iter_mut().zip(gone).for_each(|(c, gone)| c.deleted_outside |= gone);
         // That it was replaced is forgotten, unless the backup knows of it. What somebody has used stays, all the same.
         let status = self.object.as_ref().map(|o| o.status_or_default()).unwrap_or_default();
         let retires = |id: &str| status.retiring.iter().any(|r| r.id == id);

@@ -163,6 +163,7 @@ impl State {
     fn begin(&mut self, r: usize, step: Step, observed: Observed, rules: &Rules) {
         self.check_evidence(&step, &observed);
         self.check_truth(&step, &observed);
+        self.excuse_stale(&step, &observed);
         let object = observed.object;
         let at = Anchor::of(&object);
         self.replicas[r].work = Some(match step {
@@ -206,6 +207,17 @@ impl State {
         }
     }
 
+    /// Whoever was shown a client by C1 cannot know that another has deleted it since, if somebody has destroyed the record that
+    /// said so.
+    fn excuse_stale(&mut self, step: &Step, observed: &Observed) {
+        let Step::UpdateStatus(status) = step else { return };
+        let Some(recorded) = &status.client else { return };
+        let excused = self.forgotten.contains(&recorded.attempt) && known(observed, &recorded.id).is_some();
+        if let Some(client) = self.client_mut(&recorded.id).filter(|c| excused && !c.live) {
+            client.deleted_outside = true;
+        }
+    }
+
     /// P4: what is to be deleted must be named by what the replica read: status, Secret or record.
     fn check_evidence(&mut self, step: &Step, observed: &Observed) {
         let doomed: Vec<&str> = match step {
@@ -223,12 +235,7 @@ impl State {
         let issued = || status.client.iter().chain(delivered.map(|d| &d.client));
         let retiring = || status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces));
         // By what the replica knows: between a read at C1 and a delete there is always time.
-        let known = |id: &str| match observed.reads.get(id) {
-            Some(ClientRead::Live(client)) => Some(&**client),
-            Some(ClientRead::Gone) => None,
-            None => observed.issuer.as_ref()?.inventory.as_ref()?.client(id),
-        };
-        let used = |id: &str| known(id).is_some_and(|c| c.last_used_at.is_some());
+        let used = |id: &str| known(observed, id).is_some_and(|c| c.last_used_at.is_some());
         if let Step::Abandon(step) = step
             && step.burn
             && used(&step.client_id)
@@ -244,7 +251,7 @@ impl State {
             if !named {
                 self.broken.get_or_insert("P4: a client that is on no record is to be deleted");
             }
-            if known(id).is_some_and(|c| Marker::parse(&c.display_name).is_none_or(|m| m.owner != owner())) {
+            if known(observed, id).is_some_and(|c| Marker::parse(&c.display_name).is_none_or(|m| m.owner != owner())) {
                 self.broken.get_or_insert("P4: a client without the object's marker is to be deleted");
             }
         }
@@ -257,5 +264,14 @@ impl State {
             Caller { deadline, extended: false, slept: false, looked: self.now, uid, made: None, delivered: None };
         self.replicas[r].work =
             effect.map(|effect| Work::Transaction { flight: Printed::new((flight, effect)), caller });
+    }
+}
+
+/// A client as C1 has shown it to the replica.
+fn known<'a>(observed: &'a Observed, id: &str) -> Option<&'a Client> {
+    match observed.reads.get(id) {
+        Some(ClientRead::Live(client)) => Some(client),
+        Some(ClientRead::Gone) => None,
+        None => observed.issuer.as_ref()?.inventory.as_ref()?.client(id),
     }
 }

@@ -9,7 +9,7 @@ use c1_operator::{
 
 use crate::{
     c1::AtC1,
-    world::{State, is_deleting},
+    world::{State, is_deleting, time},
 };
 
 impl State {
@@ -49,12 +49,18 @@ impl State {
                 .any(|r| r.id == *id || r.attempt == attempt)
     }
 
-    /// Who decides now to let the object go, or has decided before, cannot know of these.
+    /// Who decides now to let the object go, or has decided before, cannot know of these: C1 need not show them yet, or nobody has
+    /// looked since they came to life.
     pub fn note_unknowable(&mut self) {
-        let young: Vec<bool> = self.clients.iter().map(|c| self.is_young(c)).collect();
-        for (client, young) in self.clients.iter_mut().zip(young) {
-            client.unknowable |= young && (client.late || client.double);
+        let unknown: Vec<bool> = self.clients.iter().map(|c| self.is_young(c) || self.is_unseen(c)).collect();
+        for (client, unknown) in self.clients.iter_mut().zip(unknown) {
+            client.unknowable |= unknown && (client.late || client.double);
         }
+    }
+
+    fn is_unseen(&self, client: &AtC1) -> bool {
+        let made = client.client.created_at;
+        self.replicas.iter().filter_map(|r| r.list.as_ref()).all(|list| Some(time(list.began)) <= made)
     }
 
     /// What nobody names now that somebody has destroyed a record is an orphan.
