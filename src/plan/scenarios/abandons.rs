@@ -219,7 +219,9 @@ fn a_maker_whose_object_is_gone_tries_to_the_end_and_says_what_stays() {
     // With the Secret there (it was to stay), it must be fenced before.
     let unfenced = Abandoning::by_maker().answer(Answer::Object(None)).secret();
     assert_eq!(unfenced.wants(), "fence");
-    for stays in [unfenced.refused(), last().refused(), last().answer(Answer::Gone), last().lost().answer(Answer::OutOfTime)] {
+    for stays in
+        [unfenced.refused(), last().refused(), last().answer(Answer::Gone), last().lost().answer(Answer::OutOfTime)]
+    {
         let message = said(stays);
         assert!(message.starts_with("quota; its object is gone, and client made may live on"), "{message}");
     }
