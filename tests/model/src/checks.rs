@@ -112,14 +112,14 @@ pub const WITHOUT: &[Without] = without![
     requests.burn_at_version: from(&[Start::Open], faults_only(bounds(2, 0, 1))),
     requests.fence_on_seen: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
     plan.settle_for_removal: from(&[Start::Open, Start::FirstOpen], bounds(1, 2, 1)),
+    plan.read_before_delete: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
+    plan.fence: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
+    requests.claim_on_seen: from(&[Start::Retaining], only(&[Event::Delete, Event::Recreate], bounds(2, 2, 0))),
+    requests.delete_on_seen: from(&[Start::Ready], only(&[Event::Delete, Event::Recreate], bounds(2, 2, 0))),
+    requests.release_at_version: from(&[Start::Ready], only(&[Event::Delete, Event::Recreate], bounds(2, 3, 0))),
 ];
 
 /// Rules that are left out in `make model`, beside those: what goes wrong without them comes about in more steps.
 pub const WITHOUT_LARGE: &[Without] = without![
-    plan.read_before_delete: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
-    plan.fence: from(&[Start::Edited], faults_only(bounds(2, 0, 1))),
     plan.prove_takeover: from(&[Start::Lost], only(&[Event::TearOff], bounds(2, 1, 1))),
-    requests.claim_on_seen: from(&[Start::Retaining], only(&[Event::Delete, Event::Recreate], bounds(2, 2, 0))),
-    requests.delete_on_seen: from(&[Start::Ready], only(&[Event::Delete, Event::Recreate], bounds(2, 2, 0))),
-    requests.release_at_version: from(&[Start::Ready], only(&[Event::Delete, Event::Recreate], bounds(2, 3, 0))),
 ];
