@@ -10,7 +10,7 @@
 //!  operator   the process: its life, log, metrics
 //!  deployed   the process as the chart wants it
 //!  cluster    the API server, the chart's objects, what a killed test left
-//!  proxy      between operator and API server: answers that are lost
+//!  proxy      between operator and API server: answers that are lost, and any weather
 //!  recorder   watches all that is written, for `scan`, `kstatus` and the suite `reasons`
 //!  scan       P5
 //!  kstatus    what GitOps tools make of a status

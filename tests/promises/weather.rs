@@ -1,0 +1,93 @@
+//! P1 to P3 while everything goes wrong between the operator and the API server: requests come late, are refused, or have
+//! their effect and no answer; watches say nothing for a while, or begin anew; the operator is cut off.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::json;
+use testkit::{
+    Namespace, Options, World, eventually,
+    proxy::{ApiProxy, Trouble, Weather},
+};
+
+use crate::{all_is_well, no_client_lives};
+
+const OBJECTS: usize = 24;
+const STORM: Weather =
+    Weather { delayed: 0.2, longest_delay: Duration::from_millis(400), refused: 0.1, cut: 0.05, lost: 0.15, seed: 1 };
+/// For how long watches say nothing.
+const UNSEEN: Duration = Duration::from_secs(1);
+/// For how long the operator is cut off.
+const CUT_OFF: Duration = Duration::from_secs(2);
+
+fn names() -> Vec<String> {
+    (0..OBJECTS).map(|n| format!("client-{n}")).collect()
+}
+
+/// While the operator sees nothing, what it knew is changed: specs, and the objects that it has just made something for.
+async fn unseen(proxy: &ApiProxy, namespace: &Namespace, names: &[String]) {
+    proxy.hold_watches(true);
+    for name in names {
+        namespace.patch(name, json!({"spec": {"displayName": "edited unseen"}})).await;
+    }
+    tokio::time::sleep(UNSEEN).await;
+    proxy.hold_watches(false);
+}
+
+/// Goes on until all has gone wrong that can: one spec after the other is edited.
+async fn everything_goes_wrong(proxy: &ApiProxy, namespace: &Namespace, names: &[String]) {
+    let mut edits = 0;
+    eventually("everything has gone wrong that can", Duration::from_secs(40), async || {
+        let name = &names[edits % names.len()];
+        edits += 1;
+        namespace.patch(name, json!({"spec": {"displayName": format!("edit {edits}")}})).await;
+        let hits: BTreeSet<Trouble> = proxy.hits().iter().map(|hit| hit.trouble).collect();
+        let missing: Vec<_> = Trouble::ALL.into_iter().filter(|trouble| !hits.contains(trouble)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("not yet: {missing:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_any_weather_each_object_has_its_one_credential() {
+    let mut world = World::start("weather", Options { start_operator: false, ..Options::default() }).await;
+    let proxy = world.proxy().await;
+    world.restart_operator(None).await;
+    let namespace = world.namespace("ns").await;
+    let names = names();
+    proxy.weather(STORM);
+    for name in &names {
+        namespace.create(name, json!({})).await;
+    }
+    unseen(&proxy, &namespace, &names[..8]).await;
+    proxy.relist();
+    for name in &names[8..16] {
+        namespace.patch(name, json!({"spec": {"expires": "48h"}})).await;
+    }
+    proxy.partition(true);
+    for name in &names[16..20] {
+        namespace.delete(name).await;
+    }
+    tokio::time::sleep(CUT_OFF).await;
+    proxy.partition(false);
+    proxy.relist();
+    let left: Vec<_> = names[..16].iter().chain(&names[20..]).map(|name| (&namespace, name.as_str())).collect();
+    everything_goes_wrong(&proxy, &namespace, &names[..16]).await;
+    proxy.weather(Weather::default());
+    // What failed waits a minute before it is tried again, unless its spec changes.
+    for (_, name) in &left {
+        namespace.patch(name, json!({"spec": {"expires": "72h"}})).await;
+    }
+    for name in &names[16..20] {
+        namespace.gone(name).await;
+    }
+    all_is_well(&world, &left).await;
+
+    for (_, name) in &left {
+        namespace.delete(name).await;
+    }
+    for (_, name) in &left {
+        namespace.gone(name).await;
+    }
+    no_client_lives(&world).await;
+    world.finish().await;
+}

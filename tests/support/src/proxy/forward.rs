@@ -1,0 +1,120 @@
+//! One request on its way.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use futures::{StreamExt as _, stream};
+use serde_json::json;
+
+use super::{Lose, Loss, Shared, Trouble};
+
+const LARGEST_BODY: usize = 4 << 20;
+
+/// Sends a request on, and its answer back.
+pub(super) async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    if shared.sky.partition_passes(&path).await {
+        return cut(StatusCode::OK);
+    }
+    if path.contains("watch=true") {
+        return watch(shared, request, path).await;
+    }
+    let method = request.method().to_string();
+    let fate = shared.sky.fate(method != "GET");
+    if let Some(delay) = fate.delay {
+        shared.sky.hit(Trouble::Delayed, &path);
+        tokio::time::sleep(delay).await;
+    }
+    if let Some(trouble) = fate.before {
+        shared.sky.hit(trouble, &path);
+        return refusal(trouble);
+    }
+    let Some(answer) = send(&shared, request, &path).await else { return failure(StatusCode::BAD_GATEWAY, "") };
+    // The effect took place, and nobody hears of it.
+    if shared.sky.partition_passes(&path).await {
+        return cut(answer.status());
+    }
+    let lost = answer.status().is_success().then(|| take(&shared.rules, &method, &path)).flatten();
+    match (lost, fate.after) {
+        (Some(Loss::GatewayTimeout), _) => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+        (Some(Loss::Cut), _) => cut(answer.status()),
+        (None, Some(trouble)) => {
+            shared.sky.hit(trouble, &path);
+            refusal(trouble)
+        }
+        (None, None) => whole(answer.status(), Body::from_stream(answer.bytes_stream())),
+    }
+}
+
+/// A watch: its events are held back on demand, and it ends when all are to list anew.
+async fn watch(shared: Arc<Shared>, request: Request, path: String) -> Response {
+    let kind = request.uri().path().to_owned();
+    let ends = shared.sky.watch_ends();
+    if shared.sky.must_relist(&kind) {
+        shared.sky.hit(Trouble::Relisted, &path);
+        return failure(StatusCode::GONE, "Expired");
+    }
+    let Some(answer) = send(&shared, request, &path).await else { return failure(StatusCode::BAD_GATEWAY, "") };
+    let status = answer.status();
+    let events = answer.bytes_stream().then(move |events| {
+        let (shared, path) = (shared.clone(), path.clone());
+        async move {
+            shared.sky.clear(&path).await;
+            events
+        }
+    });
+    whole(status, Body::from_stream(events.boxed().take_until(Box::pin(ends))))
+}
+
+async fn send(shared: &Shared, request: Request, path: &str) -> Option<reqwest::Response> {
+    let (parts, body) = request.into_parts();
+    let mut upstream = shared.http.request(parts.method, format!("{}{path}", shared.upstream));
+    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host" && *name != "content-length") {
+        upstream = upstream.header(name, value);
+    }
+    let body = to_bytes(body, LARGEST_BODY).await.ok()?;
+    upstream.body(body).send().await.ok()
+}
+
+fn whole(status: StatusCode, body: Body) -> Response {
+    Response::builder().status(status).header("content-type", "application/json").body(body).unwrap()
+}
+
+/// The API server's own form of an error.
+fn failure(status: StatusCode, reason: &str) -> Response {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": status.as_u16(), "message": "by the proxy"});
+    whole(status, Body::from(body.to_string()))
+}
+
+fn refusal(trouble: Trouble) -> Response {
+    match trouble {
+        Trouble::Conflict => failure(StatusCode::CONFLICT, "Conflict"),
+        Trouble::TooManyRequests => failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        Trouble::InternalError => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        Trouble::GatewayTimeout => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+        _ => cut(StatusCode::OK),
+    }
+}
+
+/// The connection ends in the middle of the answer.
+fn cut(status: StatusCode) -> Response {
+    let pieces = stream::iter([Ok("{".to_owned()), Err(std::io::Error::other("cut"))]).then(|piece| async {
+        tokio::task::yield_now().await;
+        piece
+    });
+    whole(status, Body::from_stream(pieces))
+}
+
+fn take(rules: &Mutex<Vec<Lose>>, method: &str, path: &str) -> Option<Loss> {
+    let mut rules = rules.lock().unwrap();
+    let fits = |r: &Lose| {
+        r.method == method && path.contains(r.containing) && (r.without.is_empty() || !path.contains(r.without))
+    };
+    let index = rules.iter().position(fits)?;
+    Some(rules.remove(index).loss)
+}
