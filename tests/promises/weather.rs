@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use c1_operator::api::{ConditionType, condition};
 use serde_json::json;
 use testkit::{
     Namespace, Options, World, eventually,
@@ -47,18 +48,12 @@ async fn everything_goes_wrong(proxy: &ApiProxy, namespace: &Namespace, names: &
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn in_any_weather_each_object_has_its_one_credential() {
-    let mut world = World::start("weather", Options { start_operator: false, ..Options::default() }).await;
-    let proxy = world.proxy().await;
-    world.restart_operator(None).await;
-    let namespace = world.namespace("ns").await;
-    let names = names();
+async fn storm(proxy: &ApiProxy, namespace: &Namespace, names: &[String]) {
     proxy.weather(STORM);
-    for name in &names {
+    for name in names {
         namespace.create(name, json!({})).await;
     }
-    unseen(&proxy, &namespace, &names[..8]).await;
+    unseen(proxy, namespace, &names[..8]).await;
     proxy.relist();
     for name in &names[8..16] {
         namespace.patch(name, json!({"spec": {"expires": "48h"}})).await;
@@ -70,9 +65,45 @@ async fn in_any_weather_each_object_has_its_one_credential() {
     tokio::time::sleep(CUT_OFF).await;
     proxy.partition(false);
     proxy.relist();
-    let left: Vec<_> = names[..16].iter().chain(&names[20..]).map(|name| (&namespace, name.as_str())).collect();
-    everything_goes_wrong(&proxy, &namespace, &names[..16]).await;
+    everything_goes_wrong(proxy, namespace, &names[..16]).await;
+}
+
+/// All along: whoever reads the Secret of an object that says Ready can log in with it.
+async fn probe(world: &World, namespace: &Namespace, names: &[String]) {
+    loop {
+        for name in names {
+            let Some(before) = ready_client(namespace, name).await else { continue };
+            let secret = namespace.secret(name).await;
+            if ready_client(namespace, name).await.as_ref() != Some(&before) {
+                continue;
+            }
+            let secret = secret.unwrap_or_else(|| panic!("{name} says Ready, and has no Secret"));
+            assert!(world.c1.login(&secret).await, "{name} says Ready, and its Secret does not log in");
+        }
+    }
+}
+
+/// The id of the client of an object that says Ready, and is not being deleted.
+async fn ready_client(namespace: &Namespace, name: &str) -> Option<String> {
+    let object = namespace.get(name).await.filter(|object| object.metadata.deletion_timestamp.is_none())?;
+    let status = object.status?;
+    let ready = condition::find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+    status.client.filter(|_| ready).map(|client| client.id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_any_weather_each_object_has_its_one_credential() {
+    let mut world = World::start("weather", Options { start_operator: false, ..Options::default() }).await;
+    let proxy = world.proxy().await;
+    world.restart_operator(None).await;
+    let namespace = world.namespace("ns").await;
+    let names = names();
+    tokio::select! {
+        () = storm(&proxy, &namespace, &names) => {}
+        () = probe(&world, &namespace, &names) => {}
+    }
     proxy.weather(Weather::default());
+    let left: Vec<_> = names[..16].iter().chain(&names[20..]).map(|name| (&namespace, name.as_str())).collect();
     // What failed waits a minute before it is tried again, unless its spec changes.
     for (_, name) in &left {
         namespace.patch(name, json!({"spec": {"expires": "72h"}})).await;
