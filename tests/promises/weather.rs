@@ -83,6 +83,14 @@ async fn probe(world: &World, namespace: &Namespace, names: &[String]) {
     }
 }
 
+/// P3: trouble with the API server is no reason to have another client made.
+async fn at_most_one_for_each_spec(world: &World, namespace: &Namespace, name: &str) {
+    let specs = namespace.get(name).await.and_then(|object| object.metadata.generation).unwrap_or_default();
+    let marker = format!("/{}/{name} ", namespace.name);
+    let made = world.c1.ledger().await.iter().filter(|client| client.display_name.contains(&marker)).count();
+    assert!(i64::try_from(made).unwrap() <= specs, "{made} clients were made for the {specs} specs of {name}");
+}
+
 /// The id of the client of an object that says Ready, and is not being deleted.
 async fn ready_client(namespace: &Namespace, name: &str) -> Option<String> {
     let object = namespace.get(name).await.filter(|object| object.metadata.deletion_timestamp.is_none())?;
@@ -112,6 +120,9 @@ async fn in_any_weather_each_object_has_its_one_credential() {
         namespace.gone(name).await;
     }
     all_is_well(&world, &left).await;
+    for (_, name) in &left {
+        at_most_one_for_each_spec(&world, &namespace, name).await;
+    }
 
     for (_, name) in &left {
         namespace.delete(name).await;
