@@ -8,7 +8,7 @@ use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use testkit::{
     Options, World, eventually,
-    proxy::{Lose, Loss},
+    proxy::{Lose, Trouble},
 };
 
 use crate::{
@@ -314,16 +314,14 @@ async fn a_soft_deleted_client_counts_as_gone() {
 /// took place, and what seems a conflict is our own write.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_lost_at_the_api_server_lose_no_credential() {
-    let mut world = World::start("p2-api-answers", Options { start_operator: false, ..Options::default() }).await;
-    let proxy = world.proxy().await;
-    world.restart_operator(None).await;
+    let (world, proxy) = World::start_behind_proxy("p2-api-answers").await;
     let namespace = world.namespace("ns").await;
     let writes = [
         ("intend", "PATCH", "/personalclients/", "/status"),
         ("deliver", "POST", "/secrets", "dryRun"),
         ("record", "PATCH", "/status", "issuers"),
     ];
-    for loss in [Loss::GatewayTimeout, Loss::Cut] {
+    for loss in [Trouble::GatewayTimeout, Trouble::CutAfter] {
         for (step, method, containing, without) in writes {
             let name = format!("{step}-{loss:?}").to_lowercase();
             let made = world.c1.ledger().await.len();

@@ -3,10 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use c1_operator::api::{ConditionType, condition};
+use c1_operator::plan::status;
 use serde_json::json;
 use testkit::{
-    Namespace, Options, World, eventually,
+    Namespace, World, eventually,
     proxy::{ApiProxy, Trouble, Weather},
 };
 
@@ -68,12 +68,15 @@ async fn storm(proxy: &ApiProxy, namespace: &Namespace, names: &[String]) {
     everything_goes_wrong(proxy, namespace, &names[..16]).await;
 }
 
-/// All along: whoever reads the Secret of an object that says Ready can log in with it.
-async fn probe(world: &World, namespace: &Namespace, names: &[String]) {
+/// All along: whoever reads the Secret of an object that says Ready can log in with it. Collects the client ids that stood in
+/// any Secret.
+async fn probe(world: &World, namespace: &Namespace, names: &[String], held: &mut BTreeSet<String>) {
     loop {
         for name in names {
-            let Some(before) = ready_client(namespace, name).await else { continue };
+            let before = ready_client(namespace, name).await;
             let secret = namespace.secret(name).await;
+            held.extend(secret.as_ref().map(|secret| secret.client_id().to_owned()));
+            let Some(before) = before else { continue };
             if ready_client(namespace, name).await.as_ref() != Some(&before) {
                 continue;
             }
@@ -91,24 +94,33 @@ async fn at_most_one_for_each_spec(world: &World, namespace: &Namespace, name: &
     assert!(i64::try_from(made).unwrap() <= specs, "{made} clients were made for the {specs} specs of {name}");
 }
 
+/// P8: whoever read a Secret may go on using what stood there, unless its object was deleted: the overlap is an hour.
+async fn overlaps_last(world: &World, namespace: &Namespace, deleted: &[String], held: &BTreeSet<String>) {
+    let markers: Vec<String> = deleted.iter().map(|name| format!("/{}/{name} ", namespace.name)).collect();
+    let ledger = world.c1.ledger().await;
+    let of_deleted = |name: &str| markers.iter().any(|marker| name.contains(marker));
+    for client in ledger.iter().filter(|client| held.contains(&client.client_id) && !of_deleted(&client.display_name)) {
+        assert!(client.live, "{} stood in a Secret, and was deleted", client.display_name);
+    }
+}
+
 /// The id of the client of an object that says Ready, and is not being deleted.
 async fn ready_client(namespace: &Namespace, name: &str) -> Option<String> {
     let object = namespace.get(name).await.filter(|object| object.metadata.deletion_timestamp.is_none())?;
     let status = object.status?;
-    let ready = condition::find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+    let ready = status::is_ready(&status);
     status.client.filter(|_| ready).map(|client| client.id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_any_weather_each_object_has_its_one_credential() {
-    let mut world = World::start("weather", Options { start_operator: false, ..Options::default() }).await;
-    let proxy = world.proxy().await;
-    world.restart_operator(None).await;
+    let (world, proxy) = World::start_behind_proxy("weather").await;
     let namespace = world.namespace("ns").await;
     let names = names();
+    let mut held = BTreeSet::new();
     tokio::select! {
         () = storm(&proxy, &namespace, &names) => {}
-        () = probe(&world, &namespace, &names) => {}
+        () = probe(&world, &namespace, &names, &mut held) => {}
     }
     proxy.weather(Weather::default());
     let left: Vec<_> = names[..16].iter().chain(&names[20..]).map(|name| (&namespace, name.as_str())).collect();
@@ -123,6 +135,7 @@ async fn in_any_weather_each_object_has_its_one_credential() {
     for (_, name) in &left {
         at_most_one_for_each_spec(&world, &namespace, name).await;
     }
+    overlaps_last(&world, &namespace, &names[16..20], &held).await;
 
     for (_, name) in &left {
         namespace.delete(name).await;

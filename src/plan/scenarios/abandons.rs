@@ -194,10 +194,10 @@ fn a_maker_says_why_it_gave_up_unless_another_is_at_it() {
     assert_eq!(Abandoning::by_maker().object().done().secret().refused().outcome(), not_yet);
     // C1 need not show what was made a moment ago.
     assert_eq!(Abandoning::by_maker().object().done().secret().done().answer(Answer::Gone).outcome(), not_yet);
-    let mut another = Abandoning::by_maker();
-    another.case.begun("b", std::time::Duration::ZERO);
     let repaired = Abandoning::repair().object().done().secret().done().answer(Answer::Gone).outcome();
     assert_eq!(repaired, Outcome::Abandoned { id: "made".into() }, "whoever repairs asks for what is long gone, too");
+    let mut another = Abandoning::by_maker();
+    another.case.begun("b", std::time::Duration::ZERO);
     let deleted = another.object().done().secret().done().done().outcome();
     assert_eq!(deleted, Outcome::Abandoned { id: "made".into() });
     assert_eq!(Abandoning::by_maker().answer(Answer::OutOfTime).outcome(), LOOK_AGAIN);

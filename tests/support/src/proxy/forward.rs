@@ -11,7 +11,7 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use serde_json::json;
 
-use super::{Lose, Loss, Shared, Trouble};
+use super::{Lose, Shared, Trouble};
 
 const LARGEST_BODY: usize = 4 << 20;
 
@@ -19,7 +19,7 @@ const LARGEST_BODY: usize = 4 << 20;
 pub(super) async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     if shared.sky.partition_passes(&path).await {
-        return cut(StatusCode::OK);
+        return cut();
     }
     if path.contains("watch=true") {
         return watch(shared, request, path).await;
@@ -32,23 +32,19 @@ pub(super) async fn forward(State(shared): State<Arc<Shared>>, request: Request)
     }
     if let Some(trouble) = fate.before {
         shared.sky.hit(trouble, &path);
-        return refusal(trouble);
+        return troubled(trouble);
     }
     let Some(answer) = send(&shared, request, &path).await else { return failure(StatusCode::BAD_GATEWAY, "") };
     // The effect took place, and nobody hears of it.
     if shared.sky.partition_passes(&path).await {
-        return cut(answer.status());
+        return cut();
     }
     let lost = answer.status().is_success().then(|| take(&shared.rules, &method, &path)).flatten();
-    match (lost, fate.after) {
-        (Some(Loss::GatewayTimeout), _) => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
-        (Some(Loss::Cut), _) => cut(answer.status()),
-        (None, Some(trouble)) => {
-            shared.sky.hit(trouble, &path);
-            refusal(trouble)
-        }
-        (None, None) => whole(answer.status(), Body::from_stream(answer.bytes_stream())),
-    }
+    let Some(trouble) = lost.or(fate.after) else {
+        return whole(answer.status(), Body::from_stream(answer.bytes_stream()));
+    };
+    shared.sky.hit(trouble, &path);
+    troubled(trouble)
 }
 
 /// A watch: its events are held back on demand, and it ends when all are to list anew.
@@ -91,26 +87,27 @@ fn failure(status: StatusCode, reason: &str) -> Response {
     whole(status, Body::from(body.to_string()))
 }
 
-fn refusal(trouble: Trouble) -> Response {
+/// What comes in place of the answer.
+fn troubled(trouble: Trouble) -> Response {
     match trouble {
         Trouble::Conflict => failure(StatusCode::CONFLICT, "Conflict"),
         Trouble::TooManyRequests => failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
         Trouble::InternalError => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         Trouble::GatewayTimeout => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
-        _ => cut(StatusCode::OK),
+        _ => cut(),
     }
 }
 
 /// The connection ends in the middle of the answer.
-fn cut(status: StatusCode) -> Response {
+fn cut() -> Response {
     let pieces = stream::iter([Ok("{".to_owned()), Err(std::io::Error::other("cut"))]).then(|piece| async {
         tokio::task::yield_now().await;
         piece
     });
-    whole(status, Body::from_stream(pieces))
+    whole(StatusCode::OK, Body::from_stream(pieces))
 }
 
-fn take(rules: &Mutex<Vec<Lose>>, method: &str, path: &str) -> Option<Loss> {
+fn take(rules: &Mutex<Vec<Lose>>, method: &str, path: &str) -> Option<Trouble> {
     let mut rules = rules.lock().unwrap();
     let fits = |r: &Lose| {
         r.method == method && path.contains(r.containing) && (r.without.is_empty() || !path.contains(r.without))

@@ -14,16 +14,7 @@ use serde_json::json;
 
 pub use self::weather::{Hit, Trouble, Weather};
 use self::{forward::forward, weather::Sky};
-use crate::{World, cluster, eventually};
-
-/// How an answer is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// 504, as a load balancer that lost patience.
-    GatewayTimeout,
-    /// The connection ends in the middle of the answer.
-    Cut,
-}
+use crate::{Options, World, cluster, eventually};
 
 /// Which answer is lost, once.
 #[derive(Debug, Clone)]
@@ -34,8 +25,8 @@ pub struct Lose {
     pub containing: &'static str,
     /// What they do not contain.
     pub without: &'static str,
-    /// How.
-    pub loss: Loss,
+    /// How: [`Trouble::GatewayTimeout`] or [`Trouble::CutAfter`].
+    pub loss: Trouble,
 }
 
 /// What the requests of one operator go through.
@@ -90,7 +81,7 @@ impl ApiProxy {
         self.shared.sky.partitioned.send_replace(cut_off);
     }
 
-    /// All that went wrong until now, but for the answers of [`Self::lose`].
+    /// All that went wrong until now.
     #[must_use]
     pub fn hits(&self) -> Vec<Hit> {
         self.shared.sky.hits.lock().unwrap().clone()
@@ -98,8 +89,16 @@ impl ApiProxy {
 }
 
 impl World {
-    /// Puts a proxy between the operator, which must be started after this, and the API server.
-    pub async fn proxy(&mut self) -> ApiProxy {
+    /// A world whose operator has a proxy between itself and the API server.
+    pub async fn start_behind_proxy(test: &str) -> (Self, ApiProxy) {
+        let mut world = Self::start(test, Options { start_operator: false, ..Options::default() }).await;
+        let proxy = world.proxy().await;
+        world.restart_operator(None).await;
+        (world, proxy)
+    }
+
+    /// The operator must be started after this.
+    async fn proxy(&mut self) -> ApiProxy {
         cluster::install_tls_provider();
         let config = kube::Config::infer().await.unwrap();
         let certificates = config

@@ -39,9 +39,9 @@ pub enum Trouble {
     InternalError,
     /// No answer, and no effect.
     CutBefore,
-    /// 504 after the effect.
+    /// 504 after the effect, as by a load balancer that lost patience.
     GatewayTimeout,
-    /// No answer after the effect.
+    /// The connection ends in the middle of the answer, after the effect.
     CutAfter,
     /// What a watch said came later.
     HeldBack,
