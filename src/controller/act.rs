@@ -194,26 +194,21 @@ pub fn merge_patch(before: &Value, after: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// The status after a failed attempt, written on the object as it is now; `None`: nothing new is to be said. A conflict is no
-/// loss: the next attempt says it.
+/// The status after a failed attempt, made for the object as it was then, and written on the object as it is now; `None`:
+/// nothing new is to be said. A conflict is no loss: the next attempt says it.
 ///
 /// # Errors
 /// When the API server does not answer or refuses.
 pub async fn record_failure(
     ctx: &Context,
-    object: &PersonalClient,
+    tried: &PersonalClient,
     reason: Reason,
     message: &str,
 ) -> Result<Option<(PersonalClient, PersonalClientStatus)>, Error> {
-    let Some(object) = observe::read_object(ctx, object).await? else { return Ok(None) };
-    let (base, generation, now) =
-        (object.status_or_default(), object.metadata.generation.unwrap_or_default(), ctx.clock.now());
-    let status = if object.metadata.deletion_timestamp.is_some() {
-        status::not_ready(&base, Reason::RevocationBlocked, message, generation, now)
-    } else {
-        status::failed(&base, reason, message, generation, now)
-    };
-    if status == base {
+    let Some(object) = observe::read_object(ctx, tried).await? else { return Ok(None) };
+    let generation = tried.metadata.generation.unwrap_or_default();
+    let status = status::failure(&object, generation, reason, message, ctx.clock.now());
+    if status == object.status_or_default() {
         return Ok(None);
     }
     reach(FaultPoint::Before(EffectKind::UpdateStatus));

@@ -280,15 +280,16 @@ impl<'a> Decision<'a> {
             base.secret_resource_version = Some(seen.resource_version.clone());
         }
         let wanted = status::ready(&base, self.o.object.secret_name(), self.generation(), self.now);
-        let wake = client
-            .expires_time
-            .iter()
-            .map(|t| t.0)
-            .chain(self.status.retiring.iter().flat_map(|r| [r.revoke_time.0, r.since.0 + self.o.timing.settle]))
-            .filter(|time| *time > self.now)
-            .min();
+        let expires = client.expires_time.as_ref().map(|t| t.0).filter(|time| *time > self.now);
+        let wake = expires.into_iter().chain(self.next_end()).min();
         let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
         Plan { step, wake }
+    }
+
+    /// When the next of the retiring clients is due: its overlap is over, and C1 shows what it may show late.
+    pub(super) fn next_end(&self) -> Option<Timestamp> {
+        let ends = self.status.retiring.iter().map(|r| r.revoke_time.0.max(r.since.0 + self.o.timing.settle));
+        ends.filter(|end| *end > self.now).min()
     }
 
     /// Takes the Secret's client for the current one.

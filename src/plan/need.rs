@@ -10,7 +10,7 @@ use super::{
     digest,
     evidence::{Opened, Presence},
     observed::SecretView,
-    record::{Content, Delivered, OpenAttempt, Record},
+    record::{Content, Delivered, OpenAttempt},
     status,
     step::{IssueStep, Look, Need, Plan, Step},
     wanted::{Wanted, asked},
@@ -97,10 +97,9 @@ impl Decision<'_> {
         // Those of another user never end by themselves.
         let ending = self.status.retiring.iter().filter(|r| self.is_mine(&r.host, &r.user_id)).count();
         let full = ending >= MOST_RETIRING && matches!(need, Need::SpecChanged);
-        let first = self.status.retiring.iter().map(|r| r.revoke_time.0).filter(|time| *time > self.now).min();
         if full {
             let message = "the replaced clients of earlier changes still live: this one waits until an overlap is over";
-            return Ok(Plan { wake: first, ..self.not_ready(Reason::Issuing, message) });
+            return Ok(Plan { wake: self.next_end(), ..self.not_ready(Reason::Issuing, message) });
         }
         Err(wanted)
     }
@@ -132,10 +131,9 @@ impl Decision<'_> {
         let marker = Marker { owner: self.marker_owner.clone(), attempt: attempt.clone() };
         let secret_name = self.o.object.secret_name().to_owned();
         let mut record = match self.opened() {
-            // Its secret was used by somebody (a backup was restored): not ours to delete, so it leaves the record.
-            Opened::Used => Record { open: None, abandoned: self.record.abandoned.clone() },
-            // It needs no end: no client of it exists, or one that status or Secret names.
-            Opened::Unsent | Opened::No => Record { open: None, ..self.record.clone() },
+            // It needs no end: no client of it exists, or one that status or Secret names. Or its secret was used by somebody (a
+            // backup was restored): not ours to delete, so it leaves the record.
+            Opened::Unsent | Opened::No | Opened::Used => self.record.clone(),
             _ => self.record.burnt(self.now),
         };
         // What is gone does not retire, so no status will name its attempt: should that have made a second one, it must be known.

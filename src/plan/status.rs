@@ -4,7 +4,7 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::api::{
-    ConditionType, IssuedClient, PersonalClientStatus, Reason, RetiringClient,
+    ConditionType, IssuedClient, PersonalClient, PersonalClientStatus, Reason, RetiringClient,
     condition::{clear, find, set, to_seconds},
 };
 
@@ -67,7 +67,25 @@ pub fn not_ready(
     status
 }
 
-/// The same, counted as a failed attempt to issue.
+/// The status of an object, as it is now, of which a transaction failed that was begun for generation `tried`. A spec that was
+/// changed meanwhile has not been tried yet, so nothing is said of it: it would wait out the pause of its predecessor.
+#[must_use]
+pub fn failure(
+    object: &PersonalClient,
+    tried: i64,
+    reason: Reason,
+    message: &str,
+    now: Timestamp,
+) -> PersonalClientStatus {
+    let base = object.status_or_default();
+    if object.metadata.deletion_timestamp.is_some() {
+        let generation = object.metadata.generation.unwrap_or_default();
+        return not_ready(&base, Reason::RevocationBlocked, message, generation, now);
+    }
+    failed(&base, reason, message, tried.max(base.observed_generation), now)
+}
+
+/// The status of an object whose credential is not there, counted as a failed attempt to issue.
 #[must_use]
 pub fn failed(
     base: &PersonalClientStatus,

@@ -13,6 +13,7 @@ version=27.1.0
 wire=(src/c1/connection.rs src/c1/session.rs)
 out=$target/mutants
 # A directory of its own: what is built here is wrong on purpose.
+mkdir -p "$out"
 export CARGO_TARGET_DIR=$out/build CARGO_PROFILE_DEV_DEBUG=0 PATH=$target/tools/bin:$PATH
 
 [[ $(cargo mutants --version 2>/dev/null) == *" $version" ]] ||

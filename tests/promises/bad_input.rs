@@ -1,7 +1,10 @@
 //! Bad input and a failing far side get a typed reason on the condition, and an event that says what to do. Never a panic,
 //! never a hot loop, never a lost credential.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use c1_operator::api::{ABANDON_ANNOTATION, ConditionType, PersonalClient, Reason, condition};
@@ -252,6 +255,32 @@ async fn what_c1_refuses_is_said_in_its_words_and_not_tried_in_a_loop() {
     namespace.patch("client", json!({"spec": {"displayName": "another"}})).await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     assert_eq!(world.c1.requests().await["create"]["400"], 1, "it was tried in a loop");
+    world.finish().await;
+}
+
+/// Nor does it wait when it was changed while the one before it was on its way to be refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spec_does_not_wait_for_the_failure_of_its_predecessor() {
+    let world = World::start("bad-predecessor", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    world
+        .c1
+        .faults(json!([
+            {"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1, "when": "before"}},
+            {"operation": "create", "times": 1, "fault": {"kind": "status", "status": 400, "when": "before"}},
+        ]))
+        .await;
+    namespace.create("client", json!({})).await;
+    eventually("the first create is on its way", Duration::from_secs(20), async || {
+        let fired = world.c1.fault_counts().await[0]["fired"].as_u64();
+        if fired == Some(1) { Ok(()) } else { Err(format!("{fired:?}")) }
+    })
+    .await;
+    namespace.patch("client", json!({"spec": {"displayName": "another"}})).await;
+    let since = Instant::now();
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    assert!(since.elapsed() < Duration::from_secs(30), "it waited for {:?}", since.elapsed());
+    assert_eq!(world.c1.requests().await["create"]["400"], 1);
     world.finish().await;
 }
 

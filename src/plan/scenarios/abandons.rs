@@ -229,5 +229,5 @@ fn a_maker_whose_object_is_gone_tries_to_the_end_and_says_what_stays() {
     }
     let mut burning = Abandoning::by_maker().object().answer(Answer::Gone);
     burning.case.o.secret = SecretView::Absent;
-    assert!(said(burning.secret().refused()).contains("client made"));
+    assert!(said(burning.secret().refused()).contains("its object is gone"));
 }

@@ -235,6 +235,30 @@ fn a_pause_ends_and_a_new_spec_does_not_wait() {
     assert_eq!(paused(&case), None);
 }
 
+/// The spec was changed while it was tried as it was before.
+#[test]
+fn a_spec_does_not_wait_for_the_failure_of_its_predecessor() {
+    let mut case = failed(Reason::RoleNotFound, 1);
+    case.o.object.metadata.generation = Some(2);
+    let said = |case: &Case, tried| status::failure(&case.o.object, tried, Reason::RoleNotFound, "why", case.now);
+    case.o.object.status = Some(said(&case, 1));
+    assert_eq!(paused(&case), None);
+    case.o.object.status = Some(said(&case, 2));
+    assert!(is_about(paused(&case), MINUTE), "it was tried itself");
+    case.o.object.status = Some(said(&case, 1));
+    assert_eq!(case.status().observed_generation, 2, "what was seen stays seen");
+}
+
+#[test]
+fn of_an_object_that_goes_a_failure_says_that_it_cannot_go() {
+    let mut case = failed(Reason::RoleNotFound, 1);
+    case.o.object.metadata.deletion_timestamp = Some(Time(case.now));
+    case.o.object.metadata.generation = Some(2);
+    let said = status::failure(&case.o.object, 1, Reason::Unreachable, "why", case.now);
+    assert_eq!(status::ready_reason(&said), Some(Reason::RevocationBlocked.as_str()));
+    assert_eq!((said.observed_generation, said.failed_issuance_attempts), (2, Some(1)), "it is no failure to issue");
+}
+
 /// Whoever keeps deleting the Secret does not make us mint without end; but once is no matter.
 #[test]
 fn a_first_loss_is_made_good_at_once_and_repeated_ones_are_not() {
@@ -277,6 +301,10 @@ fn while_three_retire_a_rotation_waits_and_a_loss_does_not() {
     let plan = case.plan();
     assert_eq!(case.reason(), "Issuing");
     assert_eq!(plan.wake, Some(case.now + HOUR));
+    // Its overlap is over, and C1 may not yet show whether there are two of it.
+    case.status().retiring[0].revoke_time.0 = case.now;
+    let settled = case.status().retiring[0].since.0 + 10 * MINUTE;
+    assert_eq!(case.plan().wake, Some(settled));
     case.status().retiring[0].user_id = "another".into();
     assert!(matches!(case.step(), Step::Issue(_)), "what another user made never ends by itself");
     case.status().retiring[0].user_id = "user".into();

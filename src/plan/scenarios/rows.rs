@@ -139,6 +139,29 @@ fn against_another_current_client_it_must_be_shown() {
 }
 
 #[test]
+fn what_it_owes_an_end_gets_the_whole_overlap_and_what_retires_beside_it_stays() {
+    let mut case = against_another();
+    case.reads(live(true));
+    let since = case.ago(2 * HOUR);
+    let former = |case: &mut Case, id: &str| {
+        let mut former = status::retiring(&case.current().clone(), since, HOUR);
+        (former.id, former.attempt) = (id.into(), id.into());
+        former
+    };
+    let (owed, beside) = (former(&mut case, "owed"), former(&mut case, "beside"));
+    case.delivered().replaces = vec![owed.clone()];
+    case.o.reads.insert("owed".into(), live(true));
+    case.status().retiring = vec![owed, beside];
+    let Step::UpdateStatus(status) = case.step() else { panic!("{:?}", case.step()) };
+    let mut retiring: Vec<_> = status.retiring.iter().map(|r| (r.id.as_str(), r.revoke_time.0)).collect();
+    retiring.sort_unstable();
+    // Written in whole seconds, and never shorter than promised.
+    let rounded = HOUR + Duration::from_secs(1);
+    let (over, whole) = (since + rounded, case.now + rounded);
+    assert_eq!(retiring, [("beside", over), ("client-0", whole), ("owed", whole)]);
+}
+
+#[test]
 fn against_another_current_client_a_young_one_is_waited_for() {
     let mut case = against_another();
     case.delivered().client.created_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.ago(MINUTE)));
@@ -245,6 +268,8 @@ fn a_young_attempt_is_waited_for() {
     let mut ready = Case::ready();
     ready.begun("a", MINUTE);
     assert_eq!(ready.step(), Step::Nothing, "what works goes on being Ready");
+    ready.o.object.metadata.generation = Some(2);
+    assert_eq!(ready.reason(), Reason::Issuing.as_str(), "what is asked for since does not");
 }
 
 #[test]
@@ -434,6 +459,18 @@ fn before_a_retiring_client_goes_a_list_has_shown_its_twin() {
     assert_eq!(case.step(), Step::Look(Look::List));
     case.o.listed = true;
     assert_eq!(case.step(), Step::Revoke("client-0".into()), "there is no younger one");
+}
+
+#[test]
+fn a_retiring_client_that_waits_does_not_keep_anybody_awake() {
+    let mut case = retiring();
+    case.status().retiring[0].revoke_time.0 = case.now;
+    case.status().retiring[0].user_id = "another".into();
+    assert_eq!((case.step(), case.plan().wake), (Step::Nothing, None), "nobody can delete it");
+    case.status().retiring[0].user_id = "user".into();
+    case.status().retiring[0].since.0 = case.ago(MINUTE);
+    let settled = case.now + 9 * MINUTE;
+    assert_eq!((case.step(), case.plan().wake), (Step::Nothing, Some(settled)), "C1 may not show its twin yet");
 }
 
 /// What a refused delete leaves is not waited for, until there is too much of it.

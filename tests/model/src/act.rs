@@ -1,7 +1,7 @@
 //! Acting: a replica performs the next effect of a transaction, or a single write, on the abstract servers.
 
 use c1_operator::{
-    api::{FINALIZER, Reason},
+    api::FINALIZER,
     plan::{Anchor, Answer, Content, Effect, Flight, Outcome, SecretSeen, SecretView, next, status},
 };
 
@@ -147,12 +147,7 @@ impl State {
                     self.replicas[r].unsent = None;
                 }
                 let Some(object) = &self.object else { return self.leave(caller) };
-                let (base, generation) = (object.status_or_default(), object.metadata.generation.unwrap_or_default());
-                let said = if is_deleting(object) {
-                    status::not_ready(&base, Reason::RevocationBlocked, &message, generation, time(self.now))
-                } else {
-                    status::failed(&base, reason, &message, generation, time(self.now))
-                };
+                let said = status::failure(object, caller.generation, reason, &message, time(self.now));
                 self.replicas[r].work = Some(Work::Status(Printed::new((Anchor::of(object), said))));
             }
             Outcome::Abandoned { .. } => reached(Situation::Abandoned),

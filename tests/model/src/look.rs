@@ -166,6 +166,7 @@ impl State {
         self.excuse_stale(&step, &observed);
         let object = observed.object;
         let at = Anchor::of(&object);
+        let whose = (at.uid.clone(), object.metadata.generation.unwrap_or_default());
         self.replicas[r].work = Some(match step {
             Step::Nothing | Step::Look(_) | Step::Render(_) => return,
             Step::UpdateStatus(status) => Work::Status(Printed::new((at, *status))),
@@ -177,7 +178,7 @@ impl State {
             Step::Strike(id) => Work::Status(Printed::new((at, struck(&object, &id)))),
             Step::Revoke(id) => Work::Revoke(Printed::new((id, object))),
             Step::Issue(step) => {
-                self.pursue(r, Issue::start(*step, object, CLUSTER.into(), TIMING), at.uid);
+                self.pursue(r, Issue::start(*step, object, CLUSTER.into(), TIMING), whose);
                 // A dry run changes nothing: no need to stand still before it.
                 self.act(r, Mishap::None, rules);
                 // The attempt's name is taken only when it is intended.
@@ -185,12 +186,11 @@ impl State {
                 return;
             }
             Step::Abandon(step) => {
-                return self.pursue(r, Abandon::start(step, None), at.uid);
+                return self.pursue(r, Abandon::start(step, None), whose);
             }
             Step::Remove(step) => {
-                let uid = at.uid.clone();
                 self.note_unknowable();
-                return self.pursue(r, Remove::start(step, at), uid);
+                return self.pursue(r, Remove::start(step, at), whose);
             }
         });
     }
@@ -257,11 +257,19 @@ impl State {
         }
     }
 
-    fn pursue(&mut self, r: usize, (flight, effect): Next, uid: String) {
+    fn pursue(&mut self, r: usize, (flight, effect): Next, (uid, generation): (String, i64)) {
         let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
         let deadline = self.now + budget;
-        let caller =
-            Caller { deadline, extended: false, slept: false, looked: self.now, uid, made: None, delivered: None };
+        let caller = Caller {
+            deadline,
+            extended: false,
+            slept: false,
+            looked: self.now,
+            uid,
+            generation,
+            made: None,
+            delivered: None,
+        };
         self.replicas[r].work =
             effect.map(|effect| Work::Transaction { flight: Printed::new((flight, effect)), caller });
     }

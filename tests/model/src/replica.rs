@@ -84,6 +84,8 @@ pub struct Caller {
     pub looked: u32,
     /// The object that it is about.
     pub uid: String,
+    /// … and the generation that it was begun for.
+    pub generation: i64,
     /// The client that it has made.
     pub made: Option<String>,
     /// What it has delivered.
