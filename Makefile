@@ -105,7 +105,7 @@ image: ## the container image, in target/image/c1-operator.tar, without daemon o
 e2e: build ## image and chart on a real one-node cluster, from helm install to helm uninstall; as root
 	$(call step,e2e,tests/e2e/run.sh)
 
-.PHONY: manifests bench model mutants sabotage audit clean
+.PHONY: manifests bench model torture mutants sabotage audit clean
 manifests: ## plain manifests of the chart for kubectl, in target/manifests; ARGS="--set image.repository=..."
 	@mkdir -p $(TARGET)/manifests
 	@tests/dev/manifests.sh $(ARGS) >$(TARGET)/manifests/c1-operator.yaml.new
@@ -121,6 +121,12 @@ bench: ## how fast, small and quiet the release build is, beside a bare client; 
 model: ## the protocol in large worlds, each to its end, and what breaks without each of its rules
 	cargo build --release -p model
 	$(TARGET)/$(TRIPLE)/release/model all --traces $(TARGET)/model
+
+RUNS ?= 1
+SEED ?= 1
+torture: build ## two replicas and everything that goes wrong, at random; RUNS=n SEED=s, ARGS="--objects 60"
+	cargo build --release -p c1-operator
+	@tests/controlplane/run.sh $(BIN)/torture --release $(TARGET)/$(TRIPLE)/release/c1-operator --runs $(RUNS) --seed $(SEED) $(ARGS)
 
 mutants: ## change plan and C1 client in one place at a time; a test must notice; FILES="src/plan/need.rs" for some
 	@tests/dev/mutants.sh $(FILES)

@@ -95,6 +95,9 @@ mod tests {
 
     #[test]
     fn long_names_become_a_digest() {
+        let spelled_out = |namespace: &str, name: usize| !owner("c", namespace, &"x".repeat(name)).contains('~');
+        assert!(spelled_out("ci", LONGEST_OWNER - 2), "both together as long as may be");
+        assert!(!spelled_out("ci", LONGEST_OWNER - 1));
         let owner = owner("c", "ci", &"x".repeat(200));
         assert!(owner.len() < 40, "{owner}");
         assert_eq!(Marker { owner, attempt: "a".into() }.object(), None);

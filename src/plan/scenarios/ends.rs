@@ -160,6 +160,12 @@ fn what_c1_does_not_know_yet_is_waited_for_after_the_others_went() {
     case.reads(ClientRead::Gone);
     assert_eq!(case.reason(), Reason::Deleting.as_str());
     assert_eq!(case.plan().wake, Some(case.now + 9 * MINUTE));
+    // It is old by now, and was not when C1 was asked.
+    case.current().created_at = Some(Time(case.ago(10 * MINUTE)));
+    case.o.as_of = case.ago(MINUTE);
+    assert_eq!(case.plan().wake, Some(case.now + Duration::from_secs(1)));
+    case.current().created_at = Some(Time(case.ago(MINUTE)));
+    case.o.as_of = case.now;
     retiring(&mut case, "retiring", HOUR);
     case.lists("retiring", "attemptretiring");
     assert_eq!(victims(&case), [("retiring".to_owned(), false), ("client-1".to_owned(), true)]);

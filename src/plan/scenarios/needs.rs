@@ -230,9 +230,9 @@ fn a_pause_ends_and_a_new_spec_does_not_wait() {
     case.o.object.metadata.generation = Some(2);
     assert_eq!(paused(&case), None);
     let mut case = failed(Reason::RoleNotFound, 1);
-    case.now += MINUTE + MINUTE / 10;
+    case.now += paused(&case).expect("it waits");
     case.o.as_of = case.now;
-    assert_eq!(paused(&case), None);
+    assert_eq!(paused(&case), None, "it ends when it was to");
 }
 
 /// The spec was changed while it was tried as it was before.
@@ -381,6 +381,10 @@ fn what_only_the_secret_names_is_named_before_it_is_overwritten() {
     case.reads(live(true));
     assert_eq!(retiring(&case), ["client-1"]);
     case.o.reads.clear();
-    case.delivered().client.created_at = Some(Time(case.ago(MINUTE)));
+    let (old, young) = (case.delivered().client.created_at.clone(), Time(case.ago(MINUTE)));
+    case.delivered().client.created_at = Some(young);
     assert_eq!(retiring(&case), ["client-1"], "C1 may not show it yet");
+    case.delivered().client.created_at = old;
+    case.delivered().client.user_id = "another".into();
+    assert_eq!(retiring(&case), ["client-1"], "C1 would not show it");
 }

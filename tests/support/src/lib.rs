@@ -9,6 +9,7 @@
 //!  simulator  the C1 tenant, its ledger, its faults; logging in with a Secret
 //!  operator   the process: its life, log, metrics
 //!  deployed   the process as the chart wants it
+//!  control_plane  its processes: the API server ends, and comes again
 //!  cluster    the API server, the chart's objects, what a killed test left
 //!  proxy      between operator and API server: answers that are lost, and any weather
 //!  recorder   watches all that is written, for `scan`, `kstatus` and the suite `reasons`
@@ -27,6 +28,7 @@
 #![allow(clippy::doc_markdown, reason = "kinds are written as people write them")]
 
 pub mod cluster;
+pub mod control_plane;
 pub mod deployed;
 pub mod kstatus;
 mod login;

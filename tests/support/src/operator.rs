@@ -26,6 +26,7 @@ const SIGKILL: i32 = 9;
 pub struct Operator {
     /// `http://127.0.0.1:PORT`: /metrics, /livez, /readyz.
     pub url: String,
+    program: PathBuf,
     args: Vec<String>,
     env: BTreeMap<String, String>,
     log: PathBuf,
@@ -36,7 +37,15 @@ pub struct Operator {
 impl Operator {
     pub(crate) fn new(listen: &str, args: Vec<String>, env: BTreeMap<String, String>, dir: &Path) -> Self {
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-        Self { url: format!("http://{listen}"), args, env, log: dir.join("operator.log"), child: None, http }
+        Self {
+            url: format!("http://{listen}"),
+            program: cluster::program("c1-operator"),
+            args,
+            env,
+            log: dir.join("operator.log"),
+            child: None,
+            http,
+        }
     }
 
     /// Starts the process, which must not run. With a fault point it kills itself there.
@@ -44,7 +53,7 @@ impl Operator {
         assert!(!self.is_alive(), "the operator runs already");
         show_log(&self.log);
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = Command::new(cluster::program("c1-operator"));
+        let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear().envs(&self.env);
         if let Some(point) = fault_point {
             command.env(c1_operator::fault::VARIABLE, point);
@@ -57,6 +66,16 @@ impl Operator {
     #[must_use]
     pub fn env(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str)
+    }
+
+    /// From its next start on it is this build of the operator: a release build kills itself at no fault point.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
+    /// From its next start on it reaches the API server as this kubeconfig says.
+    pub(crate) fn set_kubeconfig(&mut self, file: &Path) {
+        self.env.insert("KUBECONFIG".to_owned(), file.display().to_string());
     }
 
     /// Gives the flag of this name this value from its next start on.
@@ -73,6 +92,7 @@ impl Operator {
         args.retain(|arg| !arg.starts_with("--listen=") || arg.ends_with(listen));
         Self {
             url: format!("http://{listen}"),
+            program: self.program.clone(),
             args,
             env: self.env.clone(),
             log: self.log.clone(),
@@ -150,7 +170,7 @@ impl Operator {
     }
 
     /// What `/metrics` says, if it answers.
-    pub(crate) async fn try_metrics(&self) -> Option<String> {
+    pub async fn try_metrics(&self) -> Option<String> {
         self.http.get(format!("{}/metrics", self.url)).send().await.ok()?.text().await.ok()
     }
 

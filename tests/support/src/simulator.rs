@@ -177,6 +177,13 @@ impl Simulator {
         self.child = Some(spawn(&self.dir, &self.args).await.0);
     }
 
+    /// A signal by its name: between `STOP` and `CONT` nobody gets an answer, and the clock goes on.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().and_then(Child::id).expect("the simulator runs").to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {

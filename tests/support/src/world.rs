@@ -142,9 +142,15 @@ impl World {
         }
     }
 
+    /// A second operator like the first, not started yet.
+    #[must_use]
+    pub fn twin(&self) -> Operator {
+        self.operator.twin(&format!("127.0.0.1:{}", ports::free()))
+    }
+
     /// Starts a second operator beside the first.
     pub async fn replica(&self) -> Operator {
-        let mut other = self.operator.twin(&format!("127.0.0.1:{}", ports::free()));
+        let mut other = self.twin();
         other.start(None);
         other.ready().await;
         other

@@ -5,6 +5,7 @@ mod forward;
 mod weather;
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use serde_json::json;
 
 pub use self::weather::{Hit, Trouble, Weather};
 use self::{forward::forward, weather::Sky};
-use crate::{Options, World, cluster, eventually};
+use crate::{Operator, Options, World, cluster, eventually};
 
 /// Which answer is lost, once.
 #[derive(Debug, Clone)]
@@ -92,13 +93,15 @@ impl World {
     /// A world whose operator has a proxy between itself and the API server.
     pub async fn start_behind_proxy(test: &str) -> (Self, ApiProxy) {
         let mut world = Self::start(test, Options { start_operator: false, ..Options::default() }).await;
-        let proxy = world.proxy().await;
+        let proxy = ApiProxy::start(&mut world.operator, &world.dir.join("proxied.kubeconfig")).await;
         world.restart_operator(None).await;
         (world, proxy)
     }
+}
 
-    /// The operator must be started after this.
-    async fn proxy(&mut self) -> ApiProxy {
+impl ApiProxy {
+    /// Puts a proxy between an operator, which is started after this, and the API server. Its kubeconfig becomes `file`.
+    pub async fn start(operator: &mut Operator, file: &Path) -> Self {
         cluster::install_tls_provider();
         let config = kube::Config::infer().await.unwrap();
         let certificates = config
@@ -114,11 +117,11 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(forward).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let file = self.dir.join("operator.kubeconfig");
-        let mut kubeconfig: serde_json::Value =
-            serde_saphyr::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let direct = std::fs::read_to_string(operator.env("KUBECONFIG").unwrap()).unwrap();
+        let mut kubeconfig: serde_json::Value = serde_saphyr::from_str(&direct).unwrap();
         kubeconfig["clusters"][0]["cluster"] = json!({"server": url});
-        std::fs::write(&file, kubeconfig.to_string()).unwrap();
-        ApiProxy { shared }
+        std::fs::write(file, kubeconfig.to_string()).unwrap();
+        operator.set_kubeconfig(file);
+        Self { shared }
     }
 }

@@ -1,0 +1,100 @@
+//! A replica of the operator, and the kubelet that starts it again whenever it has ended.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use testkit::{Operator, proxy::ApiProxy};
+
+use crate::journal::Journal;
+
+const RESTARTED_AFTER: Duration = Duration::from_millis(200);
+
+/// One of the two.
+pub struct Replica {
+    /// The process.
+    pub operator: tokio::sync::Mutex<Operator>,
+    /// What is between it and the API server.
+    pub proxy: ApiProxy,
+    /// Where it is to kill itself in its next life.
+    pub die_at: Mutex<Option<String>>,
+    paused: AtomicBool,
+}
+
+impl Replica {
+    /// Not started yet.
+    #[must_use]
+    pub fn new(operator: Operator, proxy: ApiProxy) -> Self {
+        Self {
+            operator: tokio::sync::Mutex::new(operator),
+            proxy,
+            die_at: Mutex::default(),
+            paused: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts it again whenever it has ended.
+    pub async fn keep(&self, journal: &Journal) {
+        let mut point: Option<String> = None;
+        loop {
+            {
+                let mut operator = self.operator.lock().await;
+                if !operator.is_alive() {
+                    if let Some(point) = point.take() {
+                        journal.note(&format!("a replica that was to die at {point} has ended"));
+                        journal.all_met("fault point", Instant::now().checked_sub(RESTARTED_AFTER).expect("it ran"));
+                    }
+                    point = self.die_at.lock().unwrap().take();
+                    operator.start(point.as_deref());
+                }
+            }
+            tokio::time::sleep(RESTARTED_AFTER).await;
+        }
+    }
+
+    /// Whether it leads, as far as it says so.
+    pub async fn leads(&self) -> bool {
+        if self.paused.load(Ordering::Relaxed) {
+            return false;
+        }
+        let operator = self.operator.lock().await;
+        let metrics = operator.try_metrics().await.unwrap_or_default();
+        metrics.lines().any(|line| line.starts_with("c1_operator_leader") && line.ends_with(" 1"))
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self) {
+        self.operator.lock().await.kill().await;
+    }
+
+    /// SIGTERM, if it runs.
+    pub async fn terminate(&self) {
+        let operator = self.operator.lock().await;
+        if operator.is_alive() && !self.paused.load(Ordering::Relaxed) {
+            operator.signal("TERM").await;
+        }
+    }
+
+    /// Stops it, if it runs and is not stopped; whether it did.
+    pub async fn pause(&self) -> bool {
+        let operator = self.operator.lock().await;
+        let pauses = operator.is_alive() && !self.paused.swap(true, Ordering::Relaxed);
+        if pauses {
+            operator.signal("STOP").await;
+        }
+        pauses
+    }
+
+    /// Lets it go on.
+    pub async fn go_on(&self) {
+        let operator = self.operator.lock().await;
+        if operator.is_alive() {
+            operator.signal("CONT").await;
+        }
+        self.paused.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,119 @@
+//! When all is quiet again, every promise is held against every object.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use c1_operator::plan::status;
+use serde_json::json;
+use testkit::proxy::Weather;
+
+use crate::stage::{Place, Stage};
+
+const READY_WITHIN: Duration = Duration::from_mins(2);
+const CLEAN_WITHIN: Duration = Duration::from_mins(1);
+
+impl Stage {
+    /// Ends all that goes wrong.
+    pub async fn calm(&self) {
+        for replica in &self.replicas {
+            *replica.die_at.lock().unwrap() = None;
+            replica.proxy.weather(Weather::default());
+            replica.proxy.hold_watches(false);
+            replica.proxy.partition(false);
+            replica.go_on().await;
+        }
+        for rule in self.world.c1.fault_counts().await {
+            let Some(marker) = rule["displayNameContains"].as_str() else { continue };
+            let mut words = marker.trim().rsplit('/');
+            if rule["fired"].as_u64() > Some(0)
+                && let (Some(name), Some(namespace)) = (words.next(), words.next())
+            {
+                self.journal.chronicle.lock().unwrap().failed_at_c1(namespace, name);
+                let kind = format!("C1: {}", rule["fault"]);
+                let now = Instant::now();
+                let path = Some(format!("/namespaces/{namespace}/none"));
+                self.journal.fault(crate::chronicle::Fault { from: now, to: now, kind, path });
+            }
+        }
+        self.world.c1.clear_faults().await;
+        self.journal.note("all is quiet");
+    }
+
+    /// All that must be so for every object, in the end.
+    pub async fn judge(&self) {
+        // What failed waits a minute before it is tried again, unless its spec changes.
+        for place in self.all().await.keys() {
+            self.patch(place, json!({"spec": {"displayName": "the end"}})).await;
+        }
+        self.within(READY_WITHIN, async || self.not_ready().await).await;
+        self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
+        for (place, secret) in self.all_secrets().await {
+            if secret.annotation(c1_operator::api::DELIVERED_ANNOTATION).is_some()
+                && !self.world.c1.login(&secret).await
+            {
+                self.journal.violated(format!("P1: in the end the Secret of {place} does not log in"));
+            }
+        }
+        for place in self.all().await.keys() {
+            self.delete(place).await;
+        }
+        self.within(CLEAN_WITHIN, async || self.all().await.keys().map(|p| format!("P2: {p} does not go")).collect())
+            .await;
+        self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
+    }
+
+    /// Waits until nothing is wrong any more; what still is in the end is a violation.
+    async fn within(&self, long: Duration, mut wrong: impl AsyncFnMut() -> Vec<String>) {
+        let begun = Instant::now();
+        loop {
+            let found = wrong().await;
+            if found.is_empty() {
+                return;
+            }
+            if begun.elapsed() > long {
+                return found.into_iter().for_each(|what| self.journal.violated(what));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn not_ready(&self) -> Vec<String> {
+        let mut wrong = vec![];
+        for (place, object) in self.all().await {
+            let said = object.status.clone().unwrap_or_default();
+            let present = Some(said.observed_generation) == object.metadata.generation;
+            if object.metadata.deletion_timestamp.is_some() || !present || !status::is_ready(&said) {
+                let said = serde_json::to_string(&said).unwrap();
+                wrong.push(format!("P1: {place} is not Ready long after all was quiet: {said}"));
+            }
+        }
+        wrong
+    }
+
+    /// The live clients are exactly the current ones of the objects, and stand in their Secrets.
+    async fn not_one_each(&self) -> Vec<String> {
+        let mut wrong = vec![];
+        let mut current: BTreeMap<String, Place> = BTreeMap::new();
+        let secrets = self.all_secrets().await;
+        for (place, object) in self.all().await {
+            let Some(client) = object.status.and_then(|s| s.client) else { continue };
+            if secrets.get(&place).is_none_or(|secret| secret.client_id() != client.client_id) {
+                wrong.push(format!("P1: the Secret of {place} does not hold {}, which status names", client.client_id));
+            }
+            current.insert(client.id, place);
+        }
+        let live = self.world.c1.live().await;
+        for client in
+            live.iter().filter(|client| !current.contains_key(&client.id) && client.display_name.contains("[k8s"))
+        {
+            wrong.push(format!("P2: client {} ({}) lives, and is nobody's", client.id, client.display_name));
+        }
+        let live: BTreeSet<&String> = live.iter().map(|client| &client.id).collect();
+        for (id, place) in current.iter().filter(|(id, _)| !live.contains(id)) {
+            wrong.push(format!("P1: client {id} of {place} does not live"));
+        }
+        wrong
+    }
+}
