@@ -7,6 +7,7 @@ mod ends;
 mod issues;
 mod needs;
 mod properties;
+mod records;
 mod removal;
 mod rows;
 mod servers;
