@@ -26,8 +26,6 @@ pub struct Fault {
     pub from: Instant,
     /// Until when.
     pub to: Instant,
-    /// What, in words.
-    pub kind: String,
     /// With which request; nothing: it concerned all.
     pub path: Option<String>,
 }
@@ -62,12 +60,6 @@ impl Chronicle {
         }
     }
 
-    /// Whether an attempt for the object of this name is open.
-    #[must_use]
-    pub fn is_issuing(&self, namespace: &str, name: &str) -> bool {
-        self.lives.values().any(|life| life.namespace == namespace && life.name == name && life.open.is_some())
-    }
-
     /// C1 failed a create for the object of this name: of its first life, for each such fault fires once.
     pub fn failed_at_c1(&mut self, namespace: &str, name: &str) {
         let life = self.lives.values_mut().find(|l| l.namespace == namespace && l.name == name);
@@ -97,14 +89,12 @@ impl Life {
     }
 }
 
-/// Whether a request is about the object of this name, or its Secret. One about no object concerns all.
+/// Whether a request is about the object of this name, or its Secret. A watch, or a Lease, is about none.
 fn concerns(path: &str, namespace: &str, name: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
-    let Some((_, rest)) = path.split_once(&format!("/namespaces/{namespace}/")) else {
-        return !path.contains("/namespaces/");
-    };
+    let Some((_, rest)) = path.split_once(&format!("/namespaces/{namespace}/")) else { return false };
     let mut words = rest.split('/');
-    matches!(words.next(), Some("personalclients" | "secrets")) && words.next().is_none_or(|word| word == name)
+    matches!(words.next(), Some("personalclients" | "secrets")) && words.next() == Some(name)
 }
 
 #[cfg(test)]
@@ -115,9 +105,12 @@ mod tests {
     fn a_request_concerns_the_object_that_it_names() {
         assert!(concerns("/apis/g/v1/namespaces/ns/personalclients/a/status?fieldManager=x", "ns", "a"));
         assert!(concerns("/api/v1/namespaces/ns/secrets/a", "ns", "a"));
-        assert!(concerns("/api/v1/namespaces/ns/secrets?dryRun=All", "ns", "a"));
+        assert!(
+            !concerns("/api/v1/namespaces/ns/secrets?dryRun=All", "ns", "a"),
+            "its body tells, which is not looked at"
+        );
         assert!(!concerns("/api/v1/namespaces/ns/secrets/b", "ns", "a"));
         assert!(!concerns("/api/v1/namespaces/other/secrets/a", "ns", "a"));
-        assert!(concerns("/apis/g/v1/personalclients?watch=1", "ns", "a"));
+        assert!(!concerns("/apis/g/v1/personalclients?watch=1", "ns", "a"));
     }
 }

@@ -24,6 +24,7 @@ pub struct Journal {
     /// The lives of the objects.
     pub chronicle: Mutex<Chronicle>,
     faults: Mutex<Vec<Fault>>,
+    hits: Mutex<BTreeMap<String, usize>>,
     violations: Mutex<Vec<Violation>>,
     /// OAuth 2.0 client ids that somebody deleted in C1's console.
     pub deleted_by_hand: Mutex<BTreeSet<String>>,
@@ -38,6 +39,7 @@ impl Journal {
             begun: Instant::now(),
             chronicle: Mutex::default(),
             faults: Mutex::default(),
+            hits: Mutex::default(),
             violations: Mutex::default(),
             deleted_by_hand: Mutex::default(),
             lines: Mutex::default(),
@@ -56,14 +58,20 @@ impl Journal {
         self.lines.lock().unwrap().push(line);
     }
 
-    /// Something went wrong, as it was to.
-    pub fn fault(&self, fault: Fault) {
+    /// Something was done that makes no history count: nothing came in the way of an attempt, or it cannot be told of which.
+    pub fn hit(&self, kind: &str) {
+        *self.hits.lock().unwrap().entry(kind.to_owned()).or_default() += 1;
+    }
+
+    /// A fault, which makes each history count in whose way it came.
+    pub fn fault(&self, kind: &str, fault: Fault) {
+        self.hit(kind);
         self.faults.lock().unwrap().push(fault);
     }
 
-    /// Something concerned all from then until now.
+    /// A fault for all from then until now.
     pub fn all_met(&self, kind: &str, from: Instant) {
-        self.fault(Fault { from, to: Instant::now(), kind: kind.to_owned(), path: None });
+        self.fault(kind, Fault { from, to: Instant::now(), path: None });
     }
 
     /// A promise was not kept. The same is said once.
@@ -84,11 +92,7 @@ impl Journal {
     /// How often what went wrong.
     #[must_use]
     pub fn hits(&self) -> BTreeMap<String, usize> {
-        let mut hits = BTreeMap::new();
-        for fault in self.faults.lock().unwrap().iter() {
-            *hits.entry(fault.kind.clone()).or_default() += 1;
-        }
-        hits
+        self.hits.lock().unwrap().clone()
     }
 
     /// All promises that were not kept.

@@ -1,6 +1,6 @@
 //! What can go wrong, and a schedule of it that a seed reproduces.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -53,6 +53,21 @@ pub enum Victim {
 }
 
 impl Mischief {
+    /// The object that people meddle with.
+    #[must_use]
+    pub fn object(&self) -> Option<usize> {
+        match self {
+            Self::Edit(object)
+            | Self::Delete(object)
+            | Self::Create(object)
+            | Self::DeleteSecret(object)
+            | Self::AlterSecret(object)
+            | Self::StripLabels(object)
+            | Self::DeleteClient(object) => Some(*object),
+            _ => None,
+        }
+    }
+
     /// Its kind, for the count.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -75,12 +90,6 @@ impl Mischief {
             Self::StripLabels(_) => "labels stripped",
             Self::DeleteClient(_) => "client deleted by hand",
         }
-    }
-}
-
-impl fmt::Display for Mischief {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
     }
 }
 

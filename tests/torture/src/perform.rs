@@ -7,7 +7,7 @@ use testkit::control_plane;
 
 use crate::{
     mischief::{Mischief, Victim},
-    stage::Stage,
+    stage::{Place, Stage},
 };
 
 /// Longer than a lease and a retry.
@@ -23,42 +23,67 @@ pub const ALTERED: &str = "altered by hand";
 impl Stage {
     /// Does it, and returns when it is over.
     pub async fn perform(&self, mischief: &Mischief) {
-        self.journal.note(&mischief.to_string());
-        let from = Instant::now();
+        self.journal.note(&format!("{mischief:?}"));
+        let kind = mischief.kind();
         match mischief {
-            Mischief::Kill(victim) => self.replicas[self.victim(*victim).await].kill().await,
-            Mischief::Terminate(victim) => self.replicas[self.victim(*victim).await].terminate().await,
-            Mischief::Pause(victim) => {
-                let victim = self.victim(*victim).await;
-                return self.pause(victim, PAUSE, mischief.kind()).await;
+            Mischief::Kill(victim) => {
+                let replica = self.victim(*victim).await;
+                self.strikes(replica, kind, async || self.replicas[replica].kill().await).await;
             }
-            Mischief::PauseInReissue(object) => return self.pause_in_reissue(*object, mischief.kind()).await,
+            Mischief::Terminate(victim) => {
+                let replica = self.victim(*victim).await;
+                self.strikes(replica, kind, async || self.replicas[replica].terminate().await).await;
+            }
+            Mischief::Pause(victim) => self.pause(self.victim(*victim).await, PAUSE, kind).await,
+            Mischief::PauseInReissue(object) => self.pause_in_reissue(*object, kind).await,
             Mischief::DieAt(point) => {
                 *self.replicas[0].die_at.lock().unwrap() = Some(point.clone());
-                self.replicas[0].kill().await;
+                // That it died there its kubelet counts.
+                self.strikes(0, "kill", async || self.replicas[0].kill().await).await;
             }
-            Mischief::RestartApiServer => control_plane::restart_api_server(&self.world.kube).await,
+            Mischief::RestartApiServer => {
+                let from = Instant::now();
+                control_plane::restart_api_server(&self.world.kube).await;
+                self.journal.all_met(kind, from);
+            }
             Mischief::StopC1 => {
+                let from = Instant::now();
                 self.world.c1.signal("STOP").await;
                 tokio::time::sleep(C1_STOPPED).await;
                 self.world.c1.signal("CONT").await;
+                self.journal.all_met(kind, from);
             }
+            // What comes of the next three, the proxy counts.
             Mischief::HoldWatches(replica) => {
                 self.replicas[*replica].proxy.hold_watches(true);
                 tokio::time::sleep(UNSEEN).await;
                 self.replicas[*replica].proxy.hold_watches(false);
-                return; // The proxy counts.
             }
-            Mischief::Relist(replica) => return self.replicas[*replica].proxy.relist(),
+            Mischief::Relist(replica) => self.replicas[*replica].proxy.relist(),
             Mischief::Partition(replica) => {
                 self.replicas[*replica].proxy.partition(true);
                 tokio::time::sleep(CUT_OFF).await;
                 self.replicas[*replica].proxy.partition(false);
-                return;
             }
-            _ => return self.meddle(mischief).await,
+            Mischief::Edit(_)
+            | Mischief::Delete(_)
+            | Mischief::Create(_)
+            | Mischief::DeleteSecret(_)
+            | Mischief::AlterSecret(_)
+            | Mischief::StripLabels(_)
+            | Mischief::DeleteClient(_) => self.meddle(mischief).await,
         }
-        self.journal.all_met(mischief.kind(), from);
+    }
+
+    /// Something happens to a replica. Only who leads has attempts in whose way it can come.
+    async fn strikes(&self, replica: usize, kind: &str, strike: impl AsyncFnOnce()) {
+        let (led, from) = (self.replicas[replica].leads().await, Instant::now());
+        strike().await;
+        if led {
+            self.journal.all_met(kind, from);
+        } else {
+            self.journal.hit(kind);
+        }
     }
 
     async fn victim(&self, victim: Victim) -> usize {
@@ -70,84 +95,64 @@ impl Stage {
     }
 
     async fn pause(&self, replica: usize, long: Duration, kind: &str) {
-        let from = Instant::now();
-        if !self.replicas[replica].pause().await {
-            return;
-        }
-        tokio::time::sleep(long).await;
-        self.replicas[replica].go_on().await;
-        self.journal.all_met(kind, from);
+        self.strikes(replica, kind, async || {
+            if self.replicas[replica].pause().await {
+                tokio::time::sleep(long).await;
+                self.replicas[replica].go_on().await;
+            }
+        })
+        .await;
     }
 
-    /// C1 takes its time with the second create for this object (the first rule of the run), so that the leader can be stopped
-    /// before it hears of it.
+    /// C1 takes its time to answer the second create for this object (the first rule of the run): the leader is stopped when it
+    /// has been sent, and before it can be delivered.
     async fn pause_in_reissue(&self, object: usize, kind: &str) {
+        let fired = async || self.world.c1.fault_counts().await[0]["fired"].as_u64() == Some(1);
+        if fired().await {
+            return self.journal.note("too late: C1 has answered slowly already");
+        }
         let place = self.place(object);
         self.patch(&place, json!({"spec": {"displayName": "issue again, slowly"}})).await;
         for _ in 0..100 {
-            if self.journal.chronicle.lock().unwrap().is_issuing(&place.namespace, &place.name) {
-                let leader = self.leader().await;
-                return self.pause(leader, RECOVERED, kind).await;
+            if fired().await {
+                return self.pause(self.leader().await, RECOVERED, kind).await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.journal.note("it was not issued again in time");
     }
 
     /// What people do.
     async fn meddle(&self, mischief: &Mischief) {
-        let from = Instant::now();
-        let path = match mischief {
-            Mischief::Edit(object) => {
-                let place = self.place(*object);
+        let Some(object) = mischief.object() else { return };
+        if matches!(mischief, Mischief::Create(_)) {
+            self.moves(object);
+        }
+        let place = self.place(object);
+        match mischief {
+            Mischief::Delete(_) => self.delete(&place).await,
+            Mischief::Create(_) => self.create(&place).await,
+            Mischief::DeleteSecret(_) => self.delete_secret(&place).await,
+            Mischief::AlterSecret(_) => {
+                self.patch_secret(&place, json!({"stringData": {"clientSecret": ALTERED}})).await;
+            }
+            Mischief::StripLabels(_) => self.patch_secret(&place, json!({"metadata": {"labels": null}})).await,
+            Mischief::DeleteClient(_) => self.delete_client(&place).await,
+            _ => {
                 let name = format!("edited after {:.3} s", self.journal.elapsed().as_secs_f64());
                 self.patch(&place, json!({"spec": {"displayName": name}})).await;
-                place
             }
-            Mischief::Delete(object) => {
-                let place = self.place(*object);
-                self.delete(&place).await;
-                place
-            }
-            Mischief::Create(object) => {
-                self.moves(*object);
-                let place = self.place(*object);
-                self.create(&place).await;
-                place
-            }
-            Mischief::DeleteSecret(object) => {
-                let place = self.place(*object);
-                self.delete_secret(&place).await;
-                place
-            }
-            Mischief::AlterSecret(object) => {
-                let place = self.place(*object);
-                self.patch_secret(&place, json!({"stringData": {"clientSecret": ALTERED}})).await;
-                place
-            }
-            Mischief::StripLabels(object) => {
-                let place = self.place(*object);
-                self.patch_secret(&place, json!({"metadata": {"labels": null}})).await;
-                place
-            }
-            Mischief::DeleteClient(object) => {
-                let place = self.place(*object);
-                let client = self.get(&place).await.and_then(|o| o.status).and_then(|s| s.client);
-                if let Some(client) = client
-                    && self.world.c1.client(&client.id).await.is_some_and(|c| c.live)
-                {
-                    self.journal.deleted_by_hand.lock().unwrap().insert(client.client_id);
-                    self.world.c1.delete_client(&client.id).await;
-                }
-                place
-            }
-            _ => return,
-        };
-        let path = format!("/namespaces/{}/personalclients/{}", path.namespace, path.name);
-        self.journal.fault(crate::chronicle::Fault {
-            from,
-            to: Instant::now(),
-            kind: mischief.kind().to_owned(),
-            path: Some(path),
-        });
+        }
+        self.journal.hit(mischief.kind());
+    }
+
+    async fn delete_client(&self, place: &Place) {
+        let client = self.get(place).await.and_then(|o| o.status).and_then(|s| s.client);
+        if let Some(client) = client
+            && self.world.c1.client(&client.id).await.is_some_and(|c| c.live)
+        {
+            self.journal.deleted_by_hand.lock().unwrap().insert(client.client_id);
+            self.world.c1.delete_client(&client.id).await;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A replica of the operator, and the kubelet that starts it again whenever it has ended.
 
 use std::{
+    os::unix::process::ExitStatusExt as _,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use testkit::{Operator, proxy::ApiProxy};
 
 use crate::journal::Journal;
 
+const SIGKILL: i32 = 9;
 const RESTARTED_AFTER: Duration = Duration::from_millis(200);
 
 /// One of the two.
@@ -22,6 +24,8 @@ pub struct Replica {
     pub proxy: ApiProxy,
     /// Where it is to kill itself in its next life.
     pub die_at: Mutex<Option<String>>,
+    /// Where it is to kill itself in this one.
+    dies_at: Mutex<Option<String>>,
     paused: AtomicBool,
 }
 
@@ -33,26 +37,30 @@ impl Replica {
             operator: tokio::sync::Mutex::new(operator),
             proxy,
             die_at: Mutex::default(),
+            dies_at: Mutex::default(),
             paused: AtomicBool::new(false),
         }
     }
 
     /// Starts it again whenever it has ended.
     pub async fn keep(&self, journal: &Journal) {
-        let mut point: Option<String> = None;
         loop {
-            {
-                let mut operator = self.operator.lock().await;
-                if !operator.is_alive() {
-                    if let Some(point) = point.take() {
-                        journal.note(&format!("a replica that was to die at {point} has ended"));
-                        journal.all_met("fault point", Instant::now().checked_sub(RESTARTED_AFTER).expect("it ran"));
-                    }
-                    point = self.die_at.lock().unwrap().take();
-                    operator.start(point.as_deref());
-                }
-            }
+            let seen_alive = Instant::now();
             tokio::time::sleep(RESTARTED_AFTER).await;
+            let mut operator = self.operator.lock().await;
+            if operator.is_alive() {
+                continue;
+            }
+            let dies_at = self.dies_at.lock().unwrap().take();
+            if let Some(point) = dies_at
+                && operator.ended().await.signal() == Some(SIGKILL)
+            {
+                journal.note(&format!("died {point}"));
+                journal.all_met("fault point", seen_alive);
+            }
+            let point = self.die_at.lock().unwrap().take();
+            operator.start(point.as_deref());
+            *self.dies_at.lock().unwrap() = point;
         }
     }
 
@@ -68,7 +76,10 @@ impl Replica {
 
     /// SIGKILL.
     pub async fn kill(&self) {
-        self.operator.lock().await.kill().await;
+        let mut operator = self.operator.lock().await;
+        // It does not come to its fault point any more.
+        *self.dies_at.lock().unwrap() = None;
+        operator.kill().await;
     }
 
     /// SIGTERM, if it runs.

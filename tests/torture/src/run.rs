@@ -80,7 +80,7 @@ pub async fn run(args: &Args, seed: u64) -> Outcome {
     }
     for hit in stage.replicas.iter().flat_map(|replica| replica.proxy.hits()) {
         let kind = format!("API server: {:?}", hit.trouble);
-        stage.journal.fault(Fault { from: hit.at, to: hit.at, kind, path: Some(hit.path) });
+        stage.journal.fault(&kind, Fault { from: hit.at, to: hit.at, path: Some(hit.path) });
     }
     let (lives, histories) = stage.journal.chronicle.lock().unwrap().count(&stage.journal.faults());
     let Stage { mut world, replicas: [first, second], journal, .. } = stage;

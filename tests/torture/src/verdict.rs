@@ -31,10 +31,7 @@ impl Stage {
                 && let (Some(name), Some(namespace)) = (words.next(), words.next())
             {
                 self.journal.chronicle.lock().unwrap().failed_at_c1(namespace, name);
-                let kind = format!("C1: {}", rule["fault"]);
-                let now = Instant::now();
-                let path = Some(format!("/namespaces/{namespace}/none"));
-                self.journal.fault(crate::chronicle::Fault { from: now, to: now, kind, path });
+                self.journal.hit(&format!("C1: {}", rule["fault"]));
             }
         }
         self.world.c1.clear_faults().await;
