@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::{api::duration, leader, plan::Timing};
+use crate::{api::duration, controller::shard::Shard, leader, plan::Timing};
 
 /// Issues ConductorOne personal clients for Kubernetes, and owns their whole life.
 #[derive(Debug, Parser)]
@@ -127,6 +127,15 @@ pub struct RunArgs {
     #[arg(long, env = "C1_OPERATOR_DEFAULT_ISSUER")]
     pub default_issuer: Option<PathBuf>,
 
+    /// Serve only these namespaces, so that no role for the whole cluster is needed. Absent: all.
+    #[arg(long, env = "C1_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+
+    /// Serve only PersonalClients whose labels meet this selector (`shard=a`, `shard notin (a,b)`), so that several operators
+    /// share a cluster. Each needs a --lease-name of its own.
+    #[arg(long, env = "C1_OPERATOR_WATCH_LABEL_SELECTOR")]
+    pub watch_label_selector: Option<String>,
+
     /// How many PersonalClients are worked on at once.
     #[arg(long, env = "C1_OPERATOR_CONCURRENCY", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
@@ -144,6 +153,13 @@ impl RunArgs {
             settle: self.settle_time,
             overlap: self.overlap,
         }
+    }
+
+    /// Which part of the cluster is served.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        let name = format!("{}/{}", self.namespace, self.lease_name);
+        Shard::new(&self.watch_namespaces, self.watch_label_selector.as_deref(), &name)
     }
 
     /// How the election is held; none: this process asks nobody.

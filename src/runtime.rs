@@ -6,6 +6,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, ResourceExt,
+    api::ListParams,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         Controller, controller,
@@ -34,6 +35,7 @@ use crate::{
         issuers::{IssuerKey, Issuers},
         personal_client,
         pilot::CLEAN_UP,
+        shard::Places,
         streams,
     },
     default_issuer,
@@ -76,6 +78,14 @@ pub enum StartError {
         /// Why.
         why: String,
     },
+    /// A selector that is none.
+    #[error("--watch-label-selector {selector}: {why}")]
+    Selector {
+        /// The selector.
+        selector: String,
+        /// Why, in the API server's words.
+        why: String,
+    },
     /// Flags that do not go together.
     #[error("leader election: {0}")]
     Election(String),
@@ -97,6 +107,7 @@ pub async fn run(args: RunArgs) -> Result<(), StartError> {
     let election = args.election().map_err(StartError::Election)?;
     let default_issuer = args.default_issuer.as_deref().map(default_issuer::read).transpose()?;
     let client = client().await?;
+    check_selector(&client, &args).await?;
     let cluster = cluster(&client, &args).await?;
     let listener =
         server::bind(args.listen).await.map_err(|source| StartError::Listen { address: args.listen, source })?;
@@ -249,6 +260,21 @@ async fn cluster(client: &Client, args: &RunArgs) -> Result<String, StartError> 
     Ok(format!("{}-{}", args.cluster_name, &digest(&[&id])[..8]))
 }
 
+/// A selector that the API server does not understand would be a watch that is refused for ever. Whatever else it says is not
+/// about the selector: the watch will try again.
+async fn check_selector(client: &Client, args: &RunArgs) -> Result<(), StartError> {
+    let Some(selector) = &args.watch_label_selector else { return Ok(()) };
+    let one = ListParams::default().labels(selector).limit(1);
+    for (api, _) in args.shard().personal_clients::<PersonalClient>(client).iter().take(1) {
+        if let Err(kube::Error::Api(status)) = api.list_metadata(&one).await
+            && status.code == 400
+        {
+            return Err(StartError::Selector { selector: selector.clone(), why: status.message.clone() });
+        }
+    }
+    Ok(())
+}
+
 fn config(args: &RunArgs, cluster: String) -> Config {
     Config {
         cluster,
@@ -259,6 +285,7 @@ fn config(args: &RunArgs, cluster: String) -> Config {
         deadlines: Deadlines { create: args.create_timeout, call: Duration::from_secs(30).min(args.create_timeout) },
         inventory_interval: args.inventory_interval,
         concurrency: args.concurrency,
+        shard: args.shard(),
     }
 }
 
@@ -315,25 +342,15 @@ async fn controllers(
 ) {
     let stores = ctx.stores.clone();
     let client = &ctx.client;
-    let plain = watcher::Config::default;
+    let shard = &ctx.config.shard;
+    let ours = watcher::Config::default().labels(&format!("{MANAGED_LABEL}=true"));
 
-    let secrets = streams::watch(
-        Api::all(client.clone()),
-        plain().labels(&format!("{MANAGED_LABEL}=true")),
-        writers.secrets,
-        writers.filling.clone(),
-        streams::prune_secret,
-    );
-    let namespaces = streams::watch(
-        Api::all(client.clone()),
-        plain(),
-        writers.namespaces,
-        writers.filling.clone(),
-        streams::prune_namespace,
-    );
+    let secrets =
+        streams::watch(shard.within(client, &ours), writers.secrets, writers.filling.clone(), streams::prune_secret);
+    let namespaces =
+        streams::watch(shard.namespaces(client), writers.namespaces, writers.filling.clone(), streams::prune_namespace);
     let personal_clients = streams::watch(
-        Api::all(client.clone()),
-        plain(),
+        shard.personal_clients(client),
         writers.personal_clients,
         writers.filling.clone(),
         streams::prune,
@@ -375,6 +392,7 @@ async fn controllers(
 
     let issuers = issuer_controller::<ClientIssuer>(
         ctx,
+        shard.within(client, &watcher::Config::default()),
         (writers.issuers, stores.issuers),
         writers.filling.clone(),
         touched,
@@ -382,6 +400,7 @@ async fn controllers(
     );
     let cluster_issuers = issuer_controller::<ClusterClientIssuer>(
         ctx,
+        vec![(Api::all(client.clone()), watcher::Config::default())],
         (writers.cluster_issuers, stores.cluster_issuers),
         writers.filling,
         touched,
@@ -392,14 +411,15 @@ async fn controllers(
 
 fn issuer_controller<K: IssuerObject>(
     ctx: &Arc<Context>,
+    places: Places<DeserializeGuard<K>>,
     (writer, store): (reflector::store::Writer<DeserializeGuard<K>>, reflector::Store<DeserializeGuard<K>>),
     filling: Filling,
     touched: &broadcast::Sender<Touched>,
     stop: &CancellationToken,
 ) -> BoxFuture<'static, ()> {
-    let api: Api<DeserializeGuard<K>> = Api::all(ctx.client.clone());
-    let stream = streams::watch(api, watcher::Config::default(), writer, filling, streams::prune);
+    let stream = streams::watch(places, writer, filling, streams::prune);
     let known = store.clone();
+    let finalizer = ctx.config.shard.finalizer().to_owned();
     // Only an issuer whose finalizer has to come or go cares.
     let users = BroadcastStream::new(touched.subscribe()).flat_map(move |touched| {
         let all = known.state();
@@ -407,7 +427,7 @@ fn issuer_controller<K: IssuerObject>(
             Ok(touched) => {
                 let deleting = issuer.meta().deletion_timestamp.is_some();
                 touched.issuer == client_issuer::key(*issuer)
-                    && (touched.going || deleting || !client_issuer::has_finalizer(*issuer))
+                    && (touched.going || deleting || !issuer.finalizers().contains(&finalizer))
             }
             // Who was too slow to hear of one looks at all.
             Err(_) => true,

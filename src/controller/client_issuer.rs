@@ -20,8 +20,7 @@ use super::{
     issuers::{IssuerKey, SpecVersion},
 };
 use crate::api::{
-    ClientIssuer, ClusterClientIssuer, FIELD_MANAGER, FINALIZER, IssuerStatus, PersonalClient, Reason,
-    client_issuer::TenantSpec,
+    ClientIssuer, ClusterClientIssuer, FIELD_MANAGER, IssuerStatus, PersonalClient, Reason, client_issuer::TenantSpec,
 };
 
 /// The pauses after a failure: they double up to the inventory's interval, or this.
@@ -99,6 +98,9 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
         return held.map(|()| Action::await_change());
     }
+    if !ctx.config.shard.serves(&key, users) {
+        return held.map(|()| Action::await_change());
+    }
     let looked = look(&ctx, object, &key, users).await;
     held.and(looked)
 }
@@ -115,17 +117,17 @@ async fn hold<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey) -> Re
         issuer.update(|state| state.held = false);
         users = count_users(ctx, key);
     }
+    let shard = &ctx.config.shard;
+    let present = object.finalizers();
     let deleting = object.meta().deletion_timestamp.is_some();
-    match (users > 0, has_finalizer(object)) {
-        (true, false) if !deleting => {
-            let with_ours = object.finalizers().iter().cloned().chain([FINALIZER.into()]).collect::<Vec<_>>();
-            write_finalizers(ctx, object, &with_ours).await?;
-        }
-        (false, true) => {
-            let rest = object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect::<Vec<_>>();
-            write_finalizers(ctx, object, &rest).await?;
-        }
-        _ => {}
+    let wanted: Vec<&str> = if users > 0 && !deleting {
+        let ours = shard.finalizer();
+        present.iter().map(String::as_str).filter(|f| *f != ours).chain([ours]).collect()
+    } else {
+        present.iter().map(String::as_str).filter(|f| users > 0 || !shard.removes(f)).collect()
+    };
+    if wanted.len() != present.len() {
+        write_finalizers(ctx, object, &wanted).await?;
     }
     if users > 0 && !deleting && !issuer.state().held {
         issuer.update(|state| state.held = true);
@@ -199,12 +201,7 @@ fn count_users(ctx: &Context, key: &IssuerKey) -> usize {
     ctx.stores.personal_clients.state().iter().filter(|o| o.0.as_ref().is_ok_and(uses)).count()
 }
 
-/// Whether the issuer carries our finalizer.
-pub fn has_finalizer<K: IssuerObject>(object: &K) -> bool {
-    object.finalizers().iter().any(|f| f == FINALIZER)
-}
-
-async fn write_finalizers<K: IssuerObject>(ctx: &Context, object: &K, finalizers: &[String]) -> Result<(), Error> {
+async fn write_finalizers<K: IssuerObject>(ctx: &Context, object: &K, finalizers: &[&str]) -> Result<(), Error> {
     let patch = json!({"metadata": {"uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": finalizers}});
     let api = K::api(ctx.client.clone(), object.namespace().as_deref());
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() };

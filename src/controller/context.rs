@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::issuers::{IssuerKey, Issuers};
+use super::{
+    issuers::{IssuerKey, Issuers},
+    shard::Shard,
+};
 use crate::{
     api::{ClientIssuer, ClusterClientIssuer, PersonalClient},
     c1::Deadlines,
@@ -49,6 +52,8 @@ pub struct Config {
     pub inventory_interval: Duration,
     /// How many objects are worked on at once.
     pub concurrency: u16,
+    /// Which of the cluster's objects.
+    pub shard: Shard,
 }
 
 /// The caches. Of Secrets only metadata, and only of those with our label.

@@ -41,7 +41,8 @@ pub(super) async fn report<K: IssuerObject>(
         status.tenant = Some(identity.host.clone());
         status.user_id = Some(identity.user_id.clone());
     }
-    if let Some(inventory) = state.inventory.as_ref().filter(|_| result.is_ok()) {
+    let judged = result.is_ok() && ctx.config.shard.judges_orphans(key);
+    if let Some(inventory) = state.inventory.as_ref().filter(|_| judged) {
         let orphans = orphans(ctx, key, inventory);
         ctx.metrics.orphans(&key.name, key.namespace.as_deref(), orphans.len());
         status.orphaned_clients = Some(i32::try_from(orphans.len()).unwrap_or(i32::MAX));

@@ -12,8 +12,10 @@ pub mod observe;
 mod orphans;
 pub mod personal_client;
 pub mod pilot;
+pub mod shard;
 pub mod streams;
 pub mod tenant;
+mod union;
 
 pub use context::{Config, Context, Stores};
 pub use error::Error;

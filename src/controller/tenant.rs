@@ -48,7 +48,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{api::client_issuer::IssuerAuth, c1::Deadlines, plan::Timing};
+    use crate::{api::client_issuer::IssuerAuth, c1::Deadlines, controller::shard::Shard, plan::Timing};
 
     fn tenant(domain: Option<&str>, url: Option<&str>) -> TenantSpec {
         TenantSpec {
@@ -73,6 +73,7 @@ mod tests {
             deadlines: Deadlines { create: zero, call: zero },
             inventory_interval: zero,
             concurrency: 1,
+            shard: Shard::new(&[], None, ""),
         }
     }
 

@@ -81,3 +81,60 @@ fn the_operator_has_exactly_the_rights_that_it_uses() {
     let unknown: Vec<_> = granted.difference(&known).collect();
     assert!(unknown.is_empty(), "nobody said what these rights are for: {unknown:?}");
 }
+
+/// An operator of some namespaces has there what it otherwise has everywhere, and elsewhere nothing of it.
+#[test]
+fn an_operator_of_some_namespaces_has_the_same_rights_there_and_no_others() {
+    let values = json!({"leaderElection": {"enabled": false}, "watchNamespaces": ["b", "a", "b"]});
+    let objects = cluster::render(&values);
+    let role = |kind: &str, namespace: &Value, name: &str| {
+        let found = objects.iter().find(|object| {
+            object["kind"] == kind
+                && object["metadata"]["namespace"] == *namespace
+                && object["metadata"]["name"] == name
+        });
+        found.unwrap_or_else(|| panic!("no {kind} {name} in {namespace}"))["rules"].clone()
+    };
+    let account = &cluster::rendered(&objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"];
+    let subjects = json!([{"kind": "ServiceAccount", "name": account, "namespace": cluster::OPERATOR_NAMESPACE}]);
+    let mut bound = BTreeSet::new();
+    for binding in objects.iter().filter(|object| !object["roleRef"].is_null()) {
+        assert_eq!(binding["subjects"], subjects);
+        let namespace = &binding["metadata"]["namespace"];
+        let name = binding["roleRef"]["name"].as_str().unwrap();
+        role(binding["roleRef"]["kind"].as_str().unwrap(), namespace, name);
+        bound.insert((namespace.as_str().unwrap_or_default().to_owned(), name.to_owned()));
+    }
+    let expected = [
+        ("", "c1-operator"),
+        ("a", "c1-operator"),
+        ("b", "c1-operator"),
+        (cluster::OPERATOR_NAMESPACE, "c1-operator-credentials"),
+        ("default", "c1-operator-events"),
+    ];
+    assert_eq!(bound, expected.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())).into());
+
+    let wide = role("ClusterRole", &Value::Null, "c1-operator");
+    let (named, open): (Vec<_>, Vec<_>) =
+        wide.as_array().unwrap().iter().cloned().partition(|rule| !rule["resourceNames"].is_null());
+    let namespaces = |names: Value, verbs: Value| json!({"apiGroups": [""], "resources": ["namespaces"], "resourceNames": names, "verbs": verbs});
+    let by_name =
+        [namespaces(json!(["a", "b"]), json!(["list", "watch"])), namespaces(json!(["kube-system"]), json!(["get"]))];
+    assert_eq!(named, by_name);
+    let open = granted(&json!(open));
+    assert!(open.iter().all(|(_, resource, _)| resource.starts_with("clusterclientissuers")), "{open:?}");
+
+    let within = granted(&role("Role", &json!("a"), "c1-operator"));
+    assert_eq!(within, granted(&role("Role", &json!("b"), "c1-operator")));
+    let of_namespaces =
+        named.iter().map(|rule| json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": rule["verbs"]}));
+    let of_namespaces = granted(&json!(of_namespaces.collect::<Vec<_>>()));
+    let all: BTreeSet<Right> = open.union(&within).chain(&of_namespaces).cloned().collect();
+    let whole = cluster::render(&json!({"leaderElection": {"enabled": false}}));
+    let whole = whole.iter().find(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == "c1-operator").unwrap();
+    assert_eq!(all, granted(&whole["rules"]));
+    let secrets =
+        |verbs: &[&str]| verbs.iter().map(|v| (String::new(), "secrets".to_owned(), (*v).to_owned())).collect();
+    let credentials: BTreeSet<Right> = secrets(&["get"]);
+    assert_eq!(granted(&role("Role", &json!(cluster::OPERATOR_NAMESPACE), "c1-operator-credentials")), credentials);
+}

@@ -73,7 +73,7 @@ impl Server {
         let objects = cluster::render(&json!({}));
         let crds: Vec<_> = objects.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect();
         assert_eq!(crds.len(), 3, "the chart renders its CRDs");
-        cluster::install(&client, &crds).await;
+        cluster::install(&client, &crds, &[]).await;
         Self { client }
     }
 

@@ -12,6 +12,7 @@ mod p4_foreign_untouched;
 mod p5_no_plaintext;
 mod p7_quiet_cluster;
 mod replicas;
+mod shards;
 mod weather;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -67,7 +67,7 @@ impl Bed {
             values["concurrency"] = json!(concurrency);
         }
         let objects = cluster::render(&values);
-        cluster::install(&kube, &objects).await;
+        cluster::install(&kube, &objects, &[]).await;
         let operator = deployed::operator(&kube, &objects, &listen, &dir).await;
         let account =
             cluster::rendered(&objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"].clone();

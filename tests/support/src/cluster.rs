@@ -114,10 +114,14 @@ pub fn rendered<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("the chart renders no {kind}"))
 }
 
-/// Applies a rendering: what this process applied already and did not change is left, and so is a Deployment that is
-/// there, for no kubelet runs here.
-pub async fn install(client: &Client, objects: &[Value]) {
+/// Applies a rendering, and deletes what only the one `before` had: what this process applied already and did not change is
+/// left, and so is a Deployment that is there, for no kubelet runs here.
+pub async fn install(client: &Client, objects: &[Value], before: &[Value]) {
     static APPLIED: Mutex<BTreeMap<String, Value>> = Mutex::const_new(BTreeMap::new());
+    let key = |object: &Value| {
+        let metadata = &object["metadata"];
+        format!("{} {} {}", object["kind"], metadata["namespace"], metadata["name"])
+    };
     let mut applied = APPLIED.lock().await;
     if applied.is_empty() {
         apply(client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}))
@@ -126,8 +130,7 @@ pub async fn install(client: &Client, objects: &[Value]) {
     // CRDs first, and all others after they are served.
     for crds in [true, false] {
         for object in objects.iter().filter(|object| (object["kind"] == "CustomResourceDefinition") == crds) {
-            let key = format!("{} {}", object["kind"], object["metadata"]["name"]);
-            let there = applied.get(&key);
+            let there = applied.get(&key(object));
             if there == Some(object) || there.is_some() && object["kind"] == "Deployment" {
                 continue;
             }
@@ -135,8 +138,13 @@ pub async fn install(client: &Client, objects: &[Value]) {
             if crds {
                 served(client, object).await;
             }
-            applied.insert(key, object.clone());
+            applied.insert(key(object), object.clone());
         }
+    }
+    for gone in before.iter().filter(|old| objects.iter().all(|object| key(object) != key(old))) {
+        let api = dynamic(client, gone, gone["metadata"]["namespace"].as_str()).await;
+        ignore_absence(api.delete(gone["metadata"]["name"].as_str().unwrap(), &DeleteParams::default()).await);
+        applied.remove(&key(gone));
     }
 }
 

@@ -64,6 +64,7 @@ pub struct World {
     pub dir: PathBuf,
     test: String,
     suffix: String,
+    values: Value,
     issuer_spec: Value,
     recorder: Option<recorder::Recorder>,
     audit_from: u64,
@@ -86,7 +87,7 @@ impl World {
         merge(&mut values, &options.operator_values);
         let listen = values["listen"].as_str().unwrap().to_owned();
         let objects = cluster::render(&values);
-        cluster::install(&client, &objects).await;
+        cluster::install(&client, &objects, &[]).await;
         let recorder = recorder::Recorder::start(&client);
 
         let operator = deployed::operator(&client, &objects, &listen, &dir).await;
@@ -106,6 +107,7 @@ impl World {
             dir,
             test: test.into(),
             suffix,
+            values,
             issuer_spec,
             recorder: Some(recorder),
             audit_from,
@@ -140,6 +142,17 @@ impl World {
         } else {
             self.operator.ready().await;
         }
+    }
+
+    /// Upgrades the release to these values, over those that it has. The operator, which must not run, starts as they say the
+    /// next time.
+    pub async fn upgrade(&mut self, values: &Value) {
+        let before = cluster::render(&self.values);
+        merge(&mut self.values, values);
+        let objects = cluster::render(&self.values);
+        cluster::install(&self.kube, &objects, &before).await;
+        let listen = self.values["listen"].as_str().unwrap();
+        self.operator = deployed::operator(&self.kube, &objects, listen, &self.dir).await;
     }
 
     /// A second operator like the first, not started yet.
