@@ -5,6 +5,7 @@
 mod bad_input;
 mod gitops;
 mod lifecycle;
+mod misoperation;
 mod p1_nothing_lost;
 mod p2_nothing_left_behind;
 mod p3_one_for_one;

@@ -158,6 +158,28 @@ pub async fn apply(client: &Client, object: &Value) -> DynamicObject {
         .unwrap_or_else(|error| panic!("{} {name} cannot be applied: {error}", object["kind"]))
 }
 
+/// Creates an object, or replaces the spec of the one that is there, if the API server lets it. Not server-side apply, for
+/// which an empty list is none.
+///
+/// # Errors
+/// When it does not.
+pub async fn put_spec(client: &Client, object: &Value) -> Result<(), kube::Error> {
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let api = dynamic(client, object, object["metadata"]["namespace"].as_str()).await;
+    let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+    loop {
+        let Some(mut there) = api.get_opt(name).await? else {
+            return api.create(&params, &serde_json::from_value(object.clone()).unwrap()).await.map(drop);
+        };
+        there.data["spec"] = object["spec"].clone();
+        match api.replace(name, &params, &there).await {
+            // The operator was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
 /// The API for an object's kind. The namespace counts only for kinds that have one.
 pub async fn dynamic(client: &Client, object: &Value, namespace: Option<&str>) -> Api<DynamicObject> {
     let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();

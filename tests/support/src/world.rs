@@ -219,6 +219,20 @@ impl World {
         cluster::apply(&self.kube, object).await;
     }
 
+    /// Creates any object, or replaces its spec, if the API server lets it.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn put_spec(&self, object: &Value) -> Result<(), kube::Error> {
+        cluster::put_spec(&self.kube, object).await
+    }
+
+    /// What an issuer of this tenant looks like: the spec of the ClusterClientIssuer `default`.
+    #[must_use]
+    pub fn issuer_spec(&self) -> &Value {
+        &self.issuer_spec
+    }
+
     /// The lines of the audit log since this test began: who asked the API server for what.
     #[must_use]
     pub fn audit(&self) -> Vec<Value> {
