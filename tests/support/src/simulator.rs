@@ -294,14 +294,24 @@ impl Simulator {
     /// Whether the tenant lets in who has this Secret, at the Secret's own addresses: by client secret and by signed
     /// assertion, and with the token of each into its API.
     pub async fn login(&self, secret: &SecretData) -> bool {
+        said(secret.client_id(), self.logs_in(secret).await)
+    }
+
+    /// The same, and why not.
+    ///
+    /// # Errors
+    /// What the tenant answers who is not let in.
+    pub async fn logs_in(&self, secret: &SecretData) -> Result<(), String> {
         let (token_url, server_url) = (secret.get("tokenUrl"), secret.get("serverUrl"));
-        let (Some(token_url), Some(server_url)) = (token_url, server_url) else { return false };
+        let (Some(token_url), Some(server_url)) = (token_url, server_url) else {
+            return Err("no tokenUrl, or no serverUrl".into());
+        };
         self.enter(server_url, token_url, secret.client_id(), secret.client_secret()).await
     }
 
     /// The same for a credential that is in no Secret.
     pub async fn login_secret(&self, id: &str, secret: &str) -> bool {
-        self.enter(&self.url, &format!("{}/auth/v1/token", self.url), id, secret).await
+        said(id, self.enter(&self.url, &format!("{}/auth/v1/token", self.url), id, secret).await)
     }
 
     /// An access token for a client.
@@ -320,15 +330,10 @@ impl Simulator {
         door.token(&[("client_id", id), ("client_secret", secret)]).await
     }
 
-    async fn enter(&self, server_url: &str, token_url: &str, id: &str, secret: &str) -> bool {
+    async fn enter(&self, server_url: &str, token_url: &str, id: &str, secret: &str) -> Result<(), String> {
         let audience = self.host.rsplit_once(':').map_or(self.host.as_str(), |(name, _)| name);
         let door = Door { http: &self.http, server_url, token_url, audience, now: self.now().await };
-        let entered = door.enter(id, secret).await;
-        if let Err(why) = &entered {
-            // Not a failure by itself: tests also ask whether a secret is refused.
-            eprintln!("login as {id}: {why}");
-        }
-        entered.is_ok()
+        door.enter(id, secret).await
     }
 
     /// Every secret and token that it ever made, delivered or not.
@@ -374,4 +379,12 @@ async fn spawn(dir: &Path, args: &[String]) -> (Child, Announcement) {
         Ok(Ok(announcement)) => (child, announcement),
         _ => panic!("the simulator did not start: {}", log()),
     }
+}
+
+/// Not a failure by itself: tests also ask whether a secret is refused.
+fn said(id: &str, entered: Result<(), String>) -> bool {
+    if let Err(why) = &entered {
+        eprintln!("login as {id}: {why}");
+    }
+    entered.is_ok()
 }

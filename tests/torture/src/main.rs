@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  mischief   what can go wrong, and the schedule of a seed
+//!  foreign    what must be left alone
 //!  stage      API server, C1, two replicas behind proxies, the objects
 //!  replica    a process, and the kubelet that starts it again
 //!  perform    mischief is done
@@ -24,6 +25,7 @@
 )]
 
 mod chronicle;
+mod foreign;
 mod journal;
 mod mischief;
 mod perform;

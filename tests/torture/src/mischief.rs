@@ -13,7 +13,8 @@ pub enum Mischief {
     Terminate(Victim),
     /// A replica stands still for longer than its lease lasts.
     Pause(Victim),
-    /// The leader stands still between the create of a re-issue and its delivery, until the other replica leads.
+    /// The leader stands still between the create of a re-issue and its delivery, until the other replica leads: of this
+    /// object, or the next that is Ready.
     PauseInReissue(usize),
     /// The replica with fault points begins anew, and dies at this one.
     DieAt(String),
@@ -41,6 +42,8 @@ pub enum Mischief {
     StripLabels(usize),
     /// A client is deleted in C1's console.
     DeleteClient(usize),
+    /// A namespace comes, with some objects, and goes after a while.
+    PassingNamespace(usize, Duration),
 }
 
 /// Which replica.
@@ -89,6 +92,7 @@ impl Mischief {
             Self::AlterSecret(_) => "Secret altered",
             Self::StripLabels(_) => "labels stripped",
             Self::DeleteClient(_) => "client deleted by hand",
+            Self::PassingNamespace(..) => "namespace deleted",
         }
     }
 }
@@ -158,6 +162,11 @@ impl Schedule {
         events.once(&mut dice, lasts, |dice| Mischief::PauseInReissue(dice.random_range(0..objects)));
         events.once(&mut dice, lasts, |_| Mischief::RestartApiServer);
         events.once(&mut dice, lasts, |_| Mischief::StopC1);
+        for number in 0..objects.div_ceil(40) {
+            events.once(&mut dice, lasts, |dice| {
+                Mischief::PassingNamespace(number, Duration::from_secs(5).mul_f64(dice.random()))
+            });
+        }
         for _ in 0..objects / 2 {
             events.once(&mut dice, lasts, |dice| Mischief::Edit(dice.random_range(0..objects)));
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use c1_operator::plan::status::is_ready;
 use serde_json::json;
 use testkit::control_plane;
 
@@ -17,8 +18,14 @@ const CUT_OFF: Duration = Duration::from_secs(3);
 const C1_STOPPED: Duration = Duration::from_secs(3);
 /// Until the other replica leads, and has found what the first left: lease, budget, grace, and a list.
 const RECOVERED: Duration = Duration::from_secs(14);
+const PASSING_OBJECTS: usize = 5;
 /// What an altered Secret holds.
 pub const ALTERED: &str = "altered by hand";
+
+/// What a client is called whose create C1 answers slowly.
+pub fn slowly(object: usize) -> String {
+    format!("slowly, {object}.")
+}
 
 impl Stage {
     /// Does it, and returns when it is over.
@@ -53,6 +60,7 @@ impl Stage {
                 self.world.c1.signal("CONT").await;
                 self.journal.all_met(kind, from);
             }
+            Mischief::PassingNamespace(number, stays) => self.passing_namespace(*number, *stays, kind).await,
             // What comes of the next three, the proxy counts.
             Mischief::HoldWatches(replica) => {
                 self.replicas[*replica].proxy.hold_watches(true);
@@ -104,22 +112,51 @@ impl Stage {
         .await;
     }
 
-    /// C1 takes its time to answer the second create for this object (the first rule of the run): the leader is stopped when it
-    /// has been sent, and before it can be delivered.
+    /// C1 takes its time to answer a create of this name (a rule of the run): the leader is stopped when it has been sent, and
+    /// before it can be delivered.
     async fn pause_in_reissue(&self, object: usize, kind: &str) {
-        let fired = async || self.world.c1.fault_counts().await[0]["fired"].as_u64() == Some(1);
-        if fired().await {
-            return self.journal.note("too late: C1 has answered slowly already");
-        }
-        let place = self.place(object);
-        self.patch(&place, json!({"spec": {"displayName": "issue again, slowly"}})).await;
-        for _ in 0..100 {
+        let Some(place) = self.ready_from(object).await else {
+            return self.journal.note("no object is Ready, whose re-issue could be paused");
+        };
+        let spec = json!({"displayName": slowly(object), "expires": format!("{}h", 400 + object)});
+        self.patch(&place, json!({"spec": spec})).await;
+        let fired = async || {
+            let rules = self.world.c1.fault_counts().await;
+            rules.iter().any(|r| r["displayNameContains"] == slowly(object) && r["fired"].as_u64() > Some(0))
+        };
+        for _ in 0..200 {
             if fired().await {
                 return self.pause(self.leader().await, RECOVERED, kind).await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        self.journal.note("it was not issued again in time");
+        self.journal.note(&format!("{place} was not issued again in time"));
+    }
+
+    /// The first object from this one on that is Ready, has nothing that retires, and is not going.
+    async fn ready_from(&self, object: usize) -> Option<Place> {
+        let all = self.all().await;
+        let count = self.objects();
+        let mut places = (0..count).map(|n| self.place((object + n) % count));
+        places.find(|place| {
+            all.get(place).is_some_and(|found| {
+                let status = found.status.as_ref();
+                found.metadata.deletion_timestamp.is_none()
+                    && status.is_some_and(|status| is_ready(status) && status.retiring.is_empty())
+            })
+        })
+    }
+
+    /// A namespace with some objects, for a while.
+    async fn passing_namespace(&self, number: usize, stays: Duration, kind: &str) {
+        let namespace = self.passing(number);
+        self.create_namespace(&namespace).await;
+        for n in 0..PASSING_OBJECTS {
+            self.create(&Place { namespace: namespace.clone(), name: format!("client-{n}") }).await;
+        }
+        tokio::time::sleep(stays).await;
+        self.delete_namespace(&namespace).await;
+        self.journal.hit(kind);
     }
 
     /// What people do.

@@ -21,9 +21,11 @@ use testkit::{cluster, proxy::Weather};
 use crate::{
     Args,
     chronicle::Fault,
+    foreign::BLOCKED,
     mischief::{Mischief, Schedule},
+    perform::slowly,
     probe::probe,
-    stage::Stage,
+    stage::{Place, Stage},
 };
 
 /// What came of a run.
@@ -117,6 +119,9 @@ impl Stage {
             let place = self.place(object);
             self.create(&place).await;
         }
+        for namespace in &self.namespaces {
+            self.create(&Place { namespace: namespace.name.clone(), name: BLOCKED.into() }).await;
+        }
         for (at, mischief) in &schedule.events {
             underway.push(self.later(*at, mischief.clone(), begun));
         }
@@ -135,17 +140,16 @@ impl Stage {
     fn c1_faults(&self, schedule: &Schedule) -> Value {
         let slow = json!({"kind": "latency", "seconds": 1.5, "when": "after"});
         let reissues = schedule.events.iter().filter_map(|(_, what)| match what {
-            Mischief::PauseInReissue(object) => Some((*object, slow.clone(), 2)),
+            Mischief::PauseInReissue(object) => Some((slowly(*object), slow.clone())),
             _ => None,
         });
-        let faults = schedule.faults.iter().map(|(object, fault)| (*object, fault.clone(), 1));
-        let rules = reissues.chain(faults).map(|(object, fault, nth)| {
-            let place = self.place(object);
-            json!({
-                "operation": "create", "nth": nth, "times": 1, "fault": fault,
-                "displayNameContains": format!("/{}/{} ", place.namespace, place.name),
-            })
+        let faults = schedule.faults.iter().map(|(object, fault)| {
+            let place = self.place(*object);
+            (format!("/{}/{} ", place.namespace, place.name), fault.clone())
         });
+        let rules = reissues.chain(faults).map(
+            |(name, fault)| json!({"operation": "create", "times": 1, "fault": fault, "displayNameContains": name}),
+        );
         Value::Array(rules.collect())
     }
 }

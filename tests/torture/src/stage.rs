@@ -8,15 +8,15 @@ use std::{
 };
 
 use c1_operator::api::PersonalClient;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, Secret};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use testkit::{Namespace, Options, SecretData, World, proxy::ApiProxy};
+use testkit::{Namespace, Options, SecretData, World, cluster::TEST_LABEL, proxy::ApiProxy};
 
-use crate::{journal::Journal, replica::Replica};
+use crate::{foreign::Foreign, journal::Journal, replica::Replica};
 
 const NAMESPACES: usize = 4;
 /// How long a replaced client lives on: P8 is broken when one goes sooner.
@@ -32,6 +32,8 @@ pub struct Stage {
     pub namespaces: Vec<Namespace>,
     /// The operator, twice.
     pub replicas: [Replica; 2],
+    /// What is not the operator's.
+    pub foreign: Foreign,
     /// What happened.
     pub journal: Journal,
     /// In which namespace each object is, or was last.
@@ -75,9 +77,11 @@ impl Stage {
         for n in 0..NAMESPACES {
             namespaces.push(world.namespace(&format!("ns{n}")).await);
         }
+        let foreign = Foreign::put(&world, &namespaces).await;
         Self {
             world,
             namespaces,
+            foreign,
             replicas: [Replica::new(first, before_first), Replica::new(second, before_second)],
             journal: Journal::new(),
             places: Mutex::new((0..objects).map(|n| n % NAMESPACES).collect()),
@@ -114,6 +118,34 @@ impl Stage {
 
     fn secrets(&self, place: &Place) -> Api<Secret> {
         Api::namespaced(self.world.kube.clone(), &place.namespace)
+    }
+
+    /// Makes a namespace, unless it is there.
+    pub async fn create_namespace(&self, name: &str) {
+        let object = json!({"metadata": {"name": name, "labels": {TEST_LABEL: "torture"}}});
+        let object: KubeNamespace = serde_json::from_value(object).unwrap();
+        let api = Api::all(self.world.kube.clone());
+        persist(async || api.create(&PostParams::default(), &object).await).await;
+    }
+
+    /// Deletes a namespace with all that is in it.
+    pub async fn delete_namespace(&self, name: &str) {
+        let api: Api<KubeNamespace> = Api::all(self.world.kube.clone());
+        persist(async || api.delete(name, &DeleteParams::default()).await).await;
+    }
+
+    /// What these namespaces are called that come and go.
+    #[must_use]
+    pub fn passing(&self, number: usize) -> String {
+        format!("{}-passing-{number}", self.namespaces[0].name)
+    }
+
+    /// Those that are still there.
+    pub async fn passing_left(&self) -> Vec<String> {
+        let api: Api<KubeNamespace> = Api::all(self.world.kube.clone());
+        let all = persist(async || api.list_metadata(&kube::api::ListParams::default()).await).await;
+        let names = all.into_iter().flatten().filter_map(|namespace| namespace.metadata.name);
+        names.filter(|name| name.contains("-passing-")).collect()
     }
 
     /// Makes an object, unless it is there.
@@ -190,16 +222,16 @@ impl Stage {
 }
 
 /// Asks again while the API server is away, or overloaded. `None`: what was asked for cannot be (it is not there, or there
-/// already).
+/// already, or its namespace is going).
 ///
 /// # Panics
 /// When it is away for longer than a minute.
-async fn persist<T>(mut ask: impl AsyncFnMut() -> kube::Result<T>) -> Option<T> {
+pub async fn persist<T>(mut ask: impl AsyncFnMut() -> kube::Result<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
         match ask().await {
             Ok(answer) => return Some(answer),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return None,
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 409) => return None,
             Err(error) => assert!(begun.elapsed() < AWAY, "the API server has been away for a minute: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

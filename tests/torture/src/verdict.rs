@@ -5,11 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use c1_operator::plan::status;
+use c1_operator::{
+    api::{ConditionType, Reason, condition},
+    plan::status,
+};
 use serde_json::json;
 use testkit::proxy::Weather;
 
-use crate::stage::{Place, Stage};
+use crate::{
+    foreign::BLOCKED,
+    stage::{Place, Stage},
+};
 
 const READY_WITHIN: Duration = Duration::from_mins(2);
 const CLEAN_WITHIN: Duration = Duration::from_mins(1);
@@ -25,7 +31,9 @@ impl Stage {
             replica.go_on().await;
         }
         for rule in self.world.c1.fault_counts().await {
-            let Some(marker) = rule["displayNameContains"].as_str() else { continue };
+            let Some(marker) = rule["displayNameContains"].as_str().filter(|text| text.starts_with('/')) else {
+                continue;
+            };
             let mut words = marker.trim().rsplit('/');
             if rule["fired"].as_u64() > Some(0)
                 && let (Some(name), Some(namespace)) = (words.next(), words.next())
@@ -48,9 +56,9 @@ impl Stage {
         self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
         for (place, secret) in self.all_secrets().await {
             if secret.annotation(c1_operator::api::DELIVERED_ANNOTATION).is_some()
-                && !self.world.c1.login(&secret).await
+                && let Err(why) = self.world.c1.logs_in(&secret).await
             {
-                self.journal.violated(format!("P1: in the end the Secret of {place} does not log in"));
+                self.journal.violated(format!("P1: in the end the Secret of {place} does not log in: {why}"));
             }
         }
         for place in self.all().await.keys() {
@@ -59,6 +67,9 @@ impl Stage {
         self.within(CLEAN_WITHIN, async || self.all().await.keys().map(|p| format!("P2: {p} does not go")).collect())
             .await;
         self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
+        let stays = |name| format!("P2: namespace {name} does not go");
+        self.within(CLEAN_WITHIN, async || self.passing_left().await.into_iter().map(stays).collect()).await;
+        self.foreign.touched(&self.world).await.into_iter().for_each(|what| self.journal.violated(what));
     }
 
     /// Waits until nothing is wrong any more; what still is in the end is a violation.
@@ -81,6 +92,13 @@ impl Stage {
         for (place, object) in self.all().await {
             let said = object.status.clone().unwrap_or_default();
             let present = Some(said.observed_generation) == object.metadata.generation;
+            if place.name == BLOCKED {
+                let told = condition::find(&said.conditions, ConditionType::Ready).map(|c| c.reason.as_str());
+                if told != Some(Reason::SecretConflict.as_str()) {
+                    wrong.push(format!("P4: {place}, whose Secret is another's, says {told:?}"));
+                }
+                continue;
+            }
             if object.metadata.deletion_timestamp.is_some() || !present || !status::is_ready(&said) {
                 let said = serde_json::to_string(&said).unwrap();
                 wrong.push(format!("P1: {place} is not Ready long after all was quiet: {said}"));
@@ -102,9 +120,8 @@ impl Stage {
             current.insert(client.id, place);
         }
         let live = self.world.c1.live().await;
-        for client in
-            live.iter().filter(|client| !current.contains_key(&client.id) && client.display_name.contains("[k8s"))
-        {
+        let ours = live.iter().filter(|client| client.display_name.contains("[k8s") && !self.foreign.holds(&client.id));
+        for client in ours.filter(|client| !current.contains_key(&client.id)) {
             wrong.push(format!("P2: client {} ({}) lives, and is nobody's", client.id, client.display_name));
         }
         let live: BTreeSet<&String> = live.iter().map(|client| &client.id).collect();
