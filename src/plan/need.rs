@@ -276,3 +276,18 @@ fn spread(pause: Duration, uid: &str) -> Duration {
     let seed = u32::from_str_radix(&digest(&[uid])[..4], 16).unwrap_or(0);
     pause + pause / 10 * seed / 0xffff
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread_over_a_tenth_and_stay_the_same() {
+        let pause = Duration::from_secs(1000);
+        let spreads: Vec<Duration> = (0..50).map(|uid| spread(pause, &uid.to_string())).collect();
+        let (least, most) = (*spreads.iter().min().unwrap(), *spreads.iter().max().unwrap());
+        assert!(least >= pause && most <= pause + pause / 10);
+        assert!(most.checked_sub(least).unwrap() > pause / 20, "{least:?} to {most:?}");
+        assert_eq!(spread(pause, "7"), spreads[7]);
+    }
+}

@@ -107,10 +107,7 @@ impl Decision<'_> {
                 });
             }
         }
-        let open = match self.opened() {
-            Opened::No => None,
-            _ => self.record.open.as_ref().map(|o| &o.attempt),
-        };
+        let open = self.record.open.as_ref().map(|o| &o.attempt);
         for (client, marker) in self.listed() {
             let ours = self.record.is_abandoned(&marker.attempt)
                 || Some(&marker.attempt) == open

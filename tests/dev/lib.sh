@@ -34,3 +34,15 @@ await() { # SECONDS WHAT COMMAND...
     sleep 0.2
   done
 }
+
+# Copies the tree as it is now, uncommitted changes included, to a directory, to be changed there.
+# -m: new times, since cargo would take an older file for unchanged, whatever was in it at the last run.
+copy_tree() { # DIRECTORY
+  rm -rf -- "$1"
+  mkdir -p "$1"
+  (cd "$root" && git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [[ ! -e $f ]] || printf '%s\0' "$f"; done |
+    tar -c --null -T -) | tar -xm -C "$1"
+}
+
+# Applies a patch in a copy of the tree, which is in no repository.
+git_apply() { GIT_CEILING_DIRECTORIES=$(dirname "$PWD") git apply "$@"; }

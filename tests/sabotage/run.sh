@@ -34,13 +34,9 @@ done
 trap 'rm -f "$bin/c1-operator" "$bin/c1-simulator"' EXIT
 
 say "copying the tree"
-rm -rf -- "$tree"
-mkdir -p "$tree" "$log"
-# -m: new times, since cargo would take an older file for unchanged, whatever was in it at the last run.
-(cd "$root" && git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [[ ! -e $f ]] || printf '%s\0' "$f"; done |
-  tar -c --null -T -) | tar -xm -C "$tree"
+copy_tree "$tree"
+mkdir -p "$log"
 cd "$tree"
-git_apply() { GIT_CEILING_DIRECTORIES=${tree%/*} git apply "$@"; }
 
 build() { # KIND
   case $1 in

@@ -506,6 +506,9 @@ fn past_its_lifetime_it_is_said_to_be() {
     assert_eq!(case.reason(), Reason::Expired.as_str());
     case.issuer().clock_off = true;
     assert_eq!(case.step(), Step::Nothing);
+    let now = case.now;
+    case.expires(now);
+    assert_eq!(case.plan().wake, None, "nothing changes then: to wake now would be to wake for ever");
     case.issuer().clock_off = false;
     case.expires(ahead);
     let decision = case.plan();

@@ -1,7 +1,7 @@
 //! What a run takes place on: a world with two replicas, each behind a proxy of its own, and the objects.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::Mutex,
     time::{Duration, Instant},
@@ -140,12 +140,19 @@ impl Stage {
         format!("{}-passing-{number}", self.namespaces[0].name)
     }
 
-    /// Those that are still there.
-    pub async fn passing_left(&self) -> Vec<String> {
+    /// Every namespace.
+    pub async fn namespaces_there(&self) -> BTreeSet<String> {
         let api: Api<KubeNamespace> = Api::all(self.world.kube.clone());
         let all = persist(async || api.list_metadata(&kube::api::ListParams::default()).await).await;
-        let names = all.into_iter().flatten().filter_map(|namespace| namespace.metadata.name);
-        names.filter(|name| name.contains("-passing-")).collect()
+        all.into_iter().flatten().filter_map(|namespace| namespace.metadata.name).collect()
+    }
+
+    /// Those that come and go, and are still there.
+    pub async fn passing_left(&self) -> BTreeSet<String> {
+        let mut left = self.namespaces_there().await;
+        let prefix = self.passing(0);
+        left.retain(|name| name.starts_with(prefix.trim_end_matches('0')));
+        left
     }
 
     /// Makes an object, unless it is there.

@@ -46,8 +46,22 @@ impl Stage {
         self.journal.note("all is quiet");
     }
 
+    /// A namespace can go without its objects: the namespace controller asks an API server that has just begun which kinds there
+    /// are, and it does not say ours yet. Nothing can be written in it then. People make it anew, and delete it again.
+    async fn bury(&self) {
+        let there = self.namespaces_there().await;
+        let stranded: BTreeSet<String> = self.all().await.into_keys().map(|place| place.namespace).collect();
+        for namespace in stranded.difference(&there) {
+            self.journal.note(&format!("{namespace} went without its objects"));
+            self.journal.hit("namespace gone without its objects");
+            self.create_namespace(namespace).await;
+            self.delete_namespace(namespace).await;
+        }
+    }
+
     /// All that must be so for every object, in the end.
     pub async fn judge(&self) {
+        self.bury().await;
         // What failed waits a minute before it is tried again, unless its spec changes.
         for place in self.all().await.keys() {
             self.patch(place, json!({"spec": {"displayName": "the end"}})).await;
