@@ -102,8 +102,8 @@ impl Mischief {
 pub struct Schedule {
     /// When counted from the first object on; in order.
     pub events: Vec<(Duration, Mischief)>,
-    /// What C1 does to creates: of this object, this.
-    pub faults: Vec<(usize, serde_json::Value)>,
+    /// What C1 does to creates: of this object, to the create of this number, this.
+    pub faults: Vec<(usize, u64, serde_json::Value)>,
     /// Seed of the weather before each replica.
     pub weather: [u64; 2],
 }
@@ -167,7 +167,7 @@ impl Schedule {
                 Mischief::PassingNamespace(number, Duration::from_secs(5).mul_f64(dice.random()))
             });
         }
-        for _ in 0..objects / 2 {
+        for _ in 0..objects {
             events.once(&mut dice, lasts, |dice| Mischief::Edit(dice.random_range(0..objects)));
         }
         for _ in 0..objects / 10 {
@@ -184,8 +184,14 @@ impl Schedule {
         let mut events = events.0;
         events.sort_by_key(|(at, _)| *at);
         let kinds = c1_faults();
-        let faults = (0..objects).filter(|_| dice.random_bool(0.4)).collect::<Vec<_>>();
-        let faults = faults.into_iter().map(|o| (o, kinds[dice.random_range(0..kinds.len())].clone())).collect();
+        let mut faults = vec![];
+        for object in 0..objects {
+            for nth in 1..=2 {
+                if dice.random_bool(0.4) {
+                    faults.push((object, nth, kinds[dice.random_range(0..kinds.len())].clone()));
+                }
+            }
+        }
         Self { events, faults, weather: [dice.random(), dice.random()] }
     }
 }

@@ -111,7 +111,7 @@ impl Stage {
         self.world.c1.faults(self.c1_faults(schedule)).await;
         for (replica, seed) in self.replicas.iter().zip(schedule.weather) {
             let longest_delay = Duration::from_millis(300);
-            replica.proxy.weather(Weather { delayed: 0.1, longest_delay, refused: 0.03, cut: 0.02, lost: 0.05, seed });
+            replica.proxy.weather(Weather { delayed: 0.1, longest_delay, refused: 0.05, cut: 0.04, lost: 0.08, seed });
         }
         let begun = Instant::now();
         let mut underway = FuturesUnordered::new();
@@ -140,16 +140,16 @@ impl Stage {
     fn c1_faults(&self, schedule: &Schedule) -> Value {
         let slow = json!({"kind": "latency", "seconds": 1.5, "when": "after"});
         let reissues = schedule.events.iter().filter_map(|(_, what)| match what {
-            Mischief::PauseInReissue(object) => Some((slowly(*object), slow.clone())),
+            Mischief::PauseInReissue(object) => Some((slowly(*object), slow.clone(), 1)),
             _ => None,
         });
-        let faults = schedule.faults.iter().map(|(object, fault)| {
+        let faults = schedule.faults.iter().map(|(object, nth, fault)| {
             let place = self.place(*object);
-            (format!("/{}/{} ", place.namespace, place.name), fault.clone())
+            (format!("/{}/{} ", place.namespace, place.name), fault.clone(), *nth)
         });
-        let rules = reissues.chain(faults).map(
-            |(name, fault)| json!({"operation": "create", "times": 1, "fault": fault, "displayNameContains": name}),
-        );
+        let rules = reissues.chain(faults).map(|(name, fault, nth)| {
+            json!({"operation": "create", "nth": nth, "times": 1, "fault": fault, "displayNameContains": name})
+        });
         Value::Array(rules.collect())
     }
 }
