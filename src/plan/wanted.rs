@@ -78,3 +78,25 @@ pub fn template_digest(template: Option<&SecretTemplate>) -> String {
     let text = template.and_then(|t| serde_json::to_string(t).ok()).unwrap_or_default();
     digest(&[&text])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nobody_says_a_client_lives_for_ninety_days() {
+        let object = PersonalClient::new("name", PersonalClientSpec::default());
+        let wanted = Wanted::of(&object, &IssuerDefaults::default()).unwrap();
+        assert_eq!(wanted.lifetime, Lifetime::After(Duration::from_secs(7_776_000)));
+        assert_eq!(wanted.display_name, "name");
+    }
+
+    #[test]
+    fn templates_that_differ_have_digests_that_do() {
+        let of = |kind: &str| SecretTemplate { type_: Some(kind.into()), ..SecretTemplate::default() };
+        let (one, two) = (of("example.com/one"), of("example.com/two"));
+        let digests = [None, Some(&one), Some(&two)].map(template_digest);
+        assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+        assert_eq!(template_digest(Some(&one.clone())), digests[1]);
+    }
+}

@@ -230,6 +230,24 @@ fn who_cannot_be_asked_or_is_another_blocks() {
     assert!(said(|case| case.current().host = "another".into()).contains("client-1"));
 }
 
+/// In a namespace that goes, it is looked again when its objects may go by themselves; nothing else happens by time.
+#[test]
+fn what_blocks_is_looked_at_again_when_time_lets_it_go() {
+    let blocked = |deleted_ago: Duration, terminating: bool| {
+        let mut case = deleted();
+        case.current().user_id = "another".into();
+        case.o.namespace_terminating = terminating;
+        case.o.object.metadata.deletion_timestamp = Some(Time(case.ago(deleted_ago)));
+        let decision = case.plan();
+        assert!(matches!(decision.step, Step::UpdateStatus(_)));
+        decision.wake.map(|wake| Duration::try_from(wake.duration_since(case.now)).unwrap())
+    };
+    assert_eq!(blocked(MINUTE, false), None);
+    assert_eq!(blocked(MINUTE, true), Some(9 * MINUTE));
+    assert_eq!(blocked(10 * MINUTE, true), None, "to wake now would be to wake for ever");
+    assert_eq!(blocked(11 * MINUTE, true), None);
+}
+
 #[test]
 fn attempts_are_resolved_before() {
     let open = |ago: Duration| {
@@ -249,6 +267,9 @@ fn attempts_are_resolved_before() {
     assert_eq!(old.step(), Step::Look(Look::List), "for this very decision");
     old.o.listed = true;
     assert_eq!(ids(&old), ["client-1"]);
+    old.inventory().began_ago = HOUR;
+    assert_eq!(old.step(), Step::Look(Look::List), "it was begun while the create may have been under way");
+    old.inventory().began_ago = Duration::ZERO;
     let now = old.now;
     old.lists("made", "a").last_used_at = Some(now);
     assert_eq!(ids(&old), ["client-1", "made"], "used or not: the object goes");

@@ -9,6 +9,7 @@ mod needs;
 mod properties;
 mod records;
 mod removal;
+mod removes;
 mod rows;
 mod servers;
 mod withdrawal;

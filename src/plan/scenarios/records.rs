@@ -41,3 +41,15 @@ fn what_was_given_up_is_remembered_for_a_week() {
         assert_eq!(record.giving_up(&"new".into(), since + ago).is_abandoned("old"), remembered);
     }
 }
+
+#[test]
+fn what_is_recorded_names_the_secret_and_its_version() {
+    let mut case = Case::ready();
+    let client = case.current().clone();
+    let recorded = status::record(&crate::api::PersonalClientStatus::default(), &client, "name", "7", None);
+    assert_eq!(
+        (recorded.secret_name.as_deref(), recorded.secret_resource_version.as_deref()),
+        (Some("name"), Some("7"))
+    );
+    assert_eq!(recorded.client, Some(client));
+}

@@ -72,6 +72,7 @@ fn what_cannot_be_taken_back_is_said() {
     assert!(message.contains("client-1") && message.contains("Secret deployer") && message.contains("by a policy"));
     let message = said(|e| matches!(e, Effect::DeleteClient { .. }), refused());
     assert!(message.contains("client-1") && message.contains("by a policy"), "{message}");
+    assert!(message.contains("may live on") && !message.contains("Secret"), "its Secret went: {message}");
     let message = said(|e| matches!(e, Effect::DeleteClient { .. }), Answer::Gone);
     assert!(message.contains("client-1") && message.contains("does not know it"), "{message}");
 }

@@ -28,14 +28,23 @@ pub async fn restart_api_server(client: &kube::Client) {
         if stat.is_empty() || stat.contains(") Z ") { Ok(()) } else { Err(stat) }
     })
     .await;
-    let log = OpenOptions::new().append(true).open(dir.join("log/kube-apiserver.log")).unwrap();
-    // A session of its own, as tests/controlplane/up.sh gives it: it outlives this process.
-    let mut server = Command::new("setsid");
-    server.args(&words).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    let server = server.spawn().unwrap();
-    // setsid becomes the server itself where it leads no group, as here.
-    fs::write(&pid_file, format!("{}\n", server.id().expect("it was started"))).unwrap();
+    let start = || {
+        let log = OpenOptions::new().append(true).open(dir.join("log/kube-apiserver.log")).unwrap();
+        // A session of its own, as tests/controlplane/up.sh gives it: it outlives this process.
+        let mut server = Command::new("setsid");
+        server.args(&words).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let server = server.spawn().unwrap();
+        // setsid becomes the server itself where it leads no group, as here.
+        fs::write(&pid_file, format!("{}\n", server.id().expect("it was started"))).unwrap();
+        server
+    };
+    let mut server = start();
     eventually("the API server answers again", READY_WITHIN, async || {
+        // Its port may have been somebody's for a moment, as that of an outgoing connection: then it ends at once.
+        if let Some(ended) = server.try_wait().unwrap() {
+            server = start();
+            return Err(format!("it ended with {ended}"));
+        }
         let request = http::Request::get("/readyz").body(vec![]).unwrap();
         client.request_text(request).await.map(drop).map_err(|error| error.to_string())
     })
