@@ -49,11 +49,13 @@ by_unit() { # NAME FILE...
   mutate "$name" "${@/#/--file=}" "${wire[@]/#/--exclude=}" --cargo-arg=--lib
 }
 
-# What talks to C1 answers to the suite that does so.
+# What talks to C1 answers to the suite that does so. cargo-mutants would look for it in the package that it changes when it tries
+# the unchanged code: that is done here.
 by_wire() { # NAME FILE...
   local name=$1; shift
   cargo build -p c1-simulator
-  mutate "$name" "${@/#/--file=}" --test-package suites --cargo-arg=--test=c1
+  cargo test --package suites --features c1-operator/fault-points --test c1
+  mutate "$name" "${@/#/--file=}" --baseline skip --test-package suites -- --test=c1
 }
 
 if (($# > 0)); then
