@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     error::{Error, ErrorKind, message},
-    pacing::{Pacing, retry_after},
+    pacing::{Pacing, retry_after, skew},
     token::{Auth, TokenAnswer, Tokens, fingerprint},
 };
 use crate::clock::{BootInstant, Clock};
@@ -130,8 +130,7 @@ impl Connection {
 
     pub(super) fn clock_skew(&self) -> Duration {
         let date = *self.date.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((date, at)) = date else { return Duration::ZERO };
-        self.clock.now().duration_since(date + at.elapsed()).unsigned_abs()
+        date.map_or(Duration::ZERO, |(date, at)| skew(date, at.elapsed(), self.clock.now()))
     }
 
     pub(super) fn error(&self, operation: &'static str, kind: ErrorKind) -> Error {

@@ -2,6 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep_until, timeout},
@@ -66,9 +67,23 @@ pub(super) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     date(value)?.duration_since(now).try_into().ok()
 }
 
+/// How far C1's clock is from ours, when it said this date so long ago.
+pub(super) fn skew(date: Timestamp, ago: Duration, now: Timestamp) -> Duration {
+    now.duration_since(date + ago).unsigned_abs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_grows_old() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let minute = Duration::from_mins(1);
+        assert_eq!(skew(at(0), minute, at(60)), Duration::ZERO);
+        assert_eq!(skew(at(0), Duration::ZERO, at(60)), minute);
+        assert_eq!(skew(at(120), Duration::ZERO, at(60)), minute, "ahead of ours");
+    }
 
     #[test]
     fn reads_seconds_and_dates() {
