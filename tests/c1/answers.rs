@@ -17,10 +17,14 @@ async fn clients_named(bed: &Bed, name: &str) -> usize {
 /// Each: the fault, how many clients there are then, what is certain.
 #[tokio::test]
 async fn a_create_that_fails_says_whether_it_may_have_had_an_effect() {
+    const LONGEST: usize = 4 << 20;
     let bed = Bed::new(&[]).await;
     let session = bed.session();
     session.user_id().await.unwrap();
+    bed.fault(json!({"operation": "create", "fault": {"kind": "padded", "bytes": LONGEST}})).await;
+    session.create(&request("as long as may be")).await.unwrap();
     let cases: &[(&str, Value, usize, Certainty)] = &[
+        ("too long", json!({"kind": "padded", "bytes": LONGEST + 1}), 1, Certainty::Unknown),
         ("cut before", json!({"kind": "cut", "when": "before"}), 0, Certainty::Unknown),
         ("cut after", json!({"kind": "cut", "when": "after"}), 1, Certainty::Unknown),
         ("half a body", json!({"kind": "body", "how": "cut"}), 1, Certainty::Unknown),

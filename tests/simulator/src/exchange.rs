@@ -110,6 +110,7 @@ fn misbehave(misdeed: Misdeed, app: &Arc<App>, call: &Call) -> Outcome {
         }
         Misdeed::Body(Damage::Malformed) => effect().malformed(),
         Misdeed::Body(Damage::Cut) => Answer { body_cut: true, ..effect() },
+        Misdeed::Padded(bytes) => effect().padded(bytes),
         Misdeed::TokenRefused if call.route.operation() == Operation::Token => api::token::invalid_client(),
         Misdeed::TokenRefused => api::unauthenticated(call),
         Misdeed::DoubleCreate => {

@@ -40,6 +40,8 @@ pub enum Misdeed {
     Cut(When),
     /// The right answer, damaged.
     Body(Damage),
+    /// The right answer, as long as this.
+    Padded(usize),
     /// As if the credentials were bad.
     TokenRefused,
     /// No answer, and the effect comes later.
@@ -91,6 +93,7 @@ impl Verdict {
             },
             Fault::Cut { when } => Misdeed::Cut(*when),
             Fault::Body { how } => Misdeed::Body(*how),
+            Fault::Padded { bytes } => Misdeed::Padded(*bytes),
             Fault::TokenRefused => Misdeed::TokenRefused,
             Fault::LateCreate { seconds } => Misdeed::LateCreate(Duration::from_secs_f64(*seconds)),
             Fault::DoubleCreate => Misdeed::DoubleCreate,

@@ -72,6 +72,8 @@ pub enum Fault {
     Cut { when: When },
     /// The effect happens, and the body of the answer is damaged.
     Body { how: Damage },
+    /// The effect happens, and the body of the answer is as long as this.
+    Padded { bytes: usize },
     /// 401, although the credentials are good.
     TokenRefused,
     /// The connection is closed, and the client comes into being later.

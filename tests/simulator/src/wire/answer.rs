@@ -90,6 +90,15 @@ impl Answer {
         self
     }
 
+    /// White space is appended until the body is as long as this: the same JSON still.
+    #[must_use]
+    pub fn padded(mut self, bytes: usize) -> Self {
+        let mut body = self.body.to_vec();
+        body.resize(bytes.max(body.len()), b' ');
+        self.body = body.into();
+        self
+    }
+
     fn empty(status: StatusCode) -> Self {
         Self { status, headers: Vec::new(), body: Bytes::new(), body_cut: false }
     }

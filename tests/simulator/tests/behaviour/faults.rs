@@ -125,6 +125,17 @@ async fn a_malformed_body_is_whole_but_no_json() {
 }
 
 #[tokio::test]
+async fn a_padded_body_is_longer_and_says_the_same() {
+    let c1 = Simulator::start(&[]);
+    let token = c1.token().await;
+    c1.fault("create", json!({"kind": "padded", "bytes": 100_000})).await;
+    let reply = c1.post(CLIENTS, &token, json!({})).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.body["clientSecret"].is_string(), "{reply:?}");
+    assert_eq!(reply.headers["content-length"], "100000");
+}
+
+#[tokio::test]
 async fn a_refused_token_looks_like_bad_credentials() {
     let c1 = Simulator::start(&[]);
     let token = c1.token().await;
