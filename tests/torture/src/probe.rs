@@ -18,7 +18,8 @@ use crate::{
 };
 
 const AT_ONCE: usize = 4;
-const PAUSE: Duration = Duration::from_millis(200);
+/// Lists of everything are most of what the API server does here.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A credential that consumers may hold.
 struct Held {
