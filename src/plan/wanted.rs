@@ -87,7 +87,7 @@ mod tests {
     fn where_nobody_says_a_client_lives_for_ninety_days() {
         let object = PersonalClient::new("name", PersonalClientSpec::default());
         let wanted = Wanted::of(&object, &IssuerDefaults::default()).unwrap();
-        assert_eq!(wanted.lifetime, Lifetime::After(Duration::from_secs(7_776_000)));
+        assert_eq!(wanted.lifetime, Lifetime::After(Duration::from_hours(2160)));
         assert_eq!(wanted.display_name, "name");
     }
 

@@ -37,12 +37,12 @@ pub struct Place {
     pub secrets: [&'static str; 2],
 }
 
-fn known(good: [Value; 2], bad: Vec<Bad>) -> Option<Values> {
-    Some(Values { good, fixed: None, bad, beside: json!({}) })
+fn known(good: [Value; 2], bad: Vec<Bad>) -> Values {
+    Values { good, fixed: None, bad, beside: json!({}) }
 }
 
-fn fixed(good: [Value; 2], words: &'static str, beside: Value) -> Option<Values> {
-    Some(Values { good, fixed: Some(words), bad: vec![], beside })
+fn fixed(good: [Value; 2], words: &'static str, beside: Value) -> Values {
+    Values { good, fixed: Some(words), bad: vec![], beside }
 }
 
 /// The values of a field of a kind (by its plural). Panics when nobody has said them.
@@ -57,12 +57,12 @@ pub fn values(plural: &str, field: &Field, place: &Place) -> Values {
     })
 }
 
-fn lifetimes() -> Option<Values> {
+fn lifetimes() -> Values {
     let refused = |text: &str| Bad::Refused(json!(text), "is not a lifetime");
     known([json!("48h"), json!("30m")], vec![refused("30d"), refused("5m"), refused("Never"), refused("")])
 }
 
-fn networks() -> Option<Values> {
+fn networks() -> Values {
     let bad = [
         Bad::Refused(json!(["10.1.2.3/8"]), "without host bits"),
         Bad::Refused(json!(["10.0.0.0/33"]), "must be an IPv4 or IPv6 network"),
@@ -73,7 +73,7 @@ fn networks() -> Option<Values> {
 
 fn of_personal_clients(path: &str) -> Option<Values> {
     let roles = || [json!(["system:viewer"]), json!(["system:user", "system:viewer"])];
-    match path {
+    Some(match path {
         "displayName" => {
             let bad = ["a [k8s b]", "a\u{202e}b", "a\nb"];
             let bad = bad.map(|name| Bad::Refused(json!(name), "must not contain square brackets"));
@@ -121,15 +121,15 @@ fn of_personal_clients(path: &str) -> Option<Values> {
                 bad.into(),
             )
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 fn of_issuers(path: &str, place: &Place) -> Option<Values> {
-    let beside = |values: Option<Values>, beside: Value| values.map(|values| Values { beside, ..values });
+    let beside = |values: Values, beside: Value| Values { beside, ..values };
     let [first, second] = place.secrets;
     let missing = |value: &str| Bad::Told(json!(value), Reason::CredentialsNotFound);
-    match path {
+    Some(match path {
         "defaults.expires" => lifetimes(),
         "defaults.allowSourceCidr" => networks(),
         // Whether C1 knows them shows when something is issued with them.
@@ -181,6 +181,6 @@ fn of_issuers(path: &str, place: &Place) -> Option<Values> {
             ];
             known([expression("NotIn", &["none"]), expression("In", &["none"])], bad.into())
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }

@@ -294,7 +294,7 @@ impl Simulator {
     /// Whether the tenant lets in who has this Secret, at the Secret's own addresses: by client secret and by signed
     /// assertion, and with the token of each into its API.
     pub async fn login(&self, secret: &SecretData) -> bool {
-        said(secret.client_id(), self.logs_in(secret).await)
+        said(secret.client_id(), &self.logs_in(secret).await)
     }
 
     /// The same, and why not.
@@ -311,7 +311,7 @@ impl Simulator {
 
     /// The same for a credential that is in no Secret.
     pub async fn login_secret(&self, id: &str, secret: &str) -> bool {
-        said(id, self.enter(&self.url, &format!("{}/auth/v1/token", self.url), id, secret).await)
+        said(id, &self.enter(&self.url, &format!("{}/auth/v1/token", self.url), id, secret).await)
     }
 
     /// An access token for a client.
@@ -382,8 +382,8 @@ async fn spawn(dir: &Path, args: &[String]) -> (Child, Announcement) {
 }
 
 /// Not a failure by itself: tests also ask whether a secret is refused.
-fn said(id: &str, entered: Result<(), String>) -> bool {
-    if let Err(why) = &entered {
+fn said(id: &str, entered: &Result<(), String>) -> bool {
+    if let Err(why) = entered {
         eprintln!("login as {id}: {why}");
     }
     entered.is_ok()
