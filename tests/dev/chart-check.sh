@@ -21,8 +21,8 @@ trap finish EXIT
 
 render() { "$HELM" template c1-operator "$chart" --namespace "$ns" "$@"; }
 # Would the API server take it? By force: what another suite applied here before is no conflict.
-accepts() { # FILE
-  "$KUBECTL" apply --namespace "$ns" --server-side --force-conflicts --dry-run=server --validate=strict --warnings-as-errors -f "$1"
+accepts() { # FILE [ARGUMENTS]
+  "$KUBECTL" apply --server-side --force-conflicts --dry-run=server --validate=strict --warnings-as-errors -f "$@"
 }
 
 shopt -s nullglob
@@ -97,6 +97,7 @@ refuses 'allowedHosts={https://c1.example.com}' "at '/allowedHosts/0'"
 refuses listen=8080 "at '/listen'"
 refuses concurrency=0 "at '/concurrency': minimum: got 0, want 1"
 refuses 'clusterName=a b' "at '/clusterName'"
+refuses 'watchNamespaces={Team A}' "at '/watchNamespaces/0': 'Team A' does not match pattern"
 refuses replicaCount=-1 "at '/replicaCount': minimum: got -1, want 0"
 refuses strategy.type=OnDelete "at '/strategy/type': value must be one of 'RollingUpdate', 'Recreate'"
 refuses podDisruptionBudget.maxUnavailable=half "at '/podDisruptionBudget/maxUnavailable': 'half' does not match pattern"
@@ -174,7 +175,7 @@ for set in "${sets[@]}"; do
   grep -q 'kubectl -n .* rollout status' "$work/notes" || die "no notes with ${set#"$root/"}"
   manifests <"$work/notes" >"$work/notes.yaml"
   grep -q '^kind: PersonalClient$' "$work/notes.yaml" || die "the notes with ${set#"$root/"} show no PersonalClient"
-  accepts "$work/notes.yaml" >/dev/null || die "the notes with ${set#"$root/"} tell people to apply what is refused"
+  accepts "$work/notes.yaml" --namespace "$ns" >/dev/null || die "the notes with ${set#"$root/"} tell people to apply what is refused"
   if ! jq -e '.defaultIssuer.enabled' "$work/sets/$(basename "$set" .yaml).json" >/dev/null; then
     grep -q '^kind: ClusterClientIssuer$' "$work/notes.yaml" || die "the notes with ${set#"$root/"} show no issuer"
     continue
