@@ -52,13 +52,12 @@ impl Shard {
         &self.finalizer
     }
 
-    /// Whether a finalizer of an issuer is for this operator to remove, when none of its objects needs the issuer: its own, and
-    /// what it left there when it served another part. Who serves all of the cluster answers for every shard that there was.
+    /// Whether a finalizer of an issuer is for this operator to remove, when none of its objects needs the issuer: its own. Who
+    /// serves all of the cluster sees every object, and answers for all shards that there were. A shard does not answer for the
+    /// whole: where one runs beside it, by mistake, they would take turns for ever.
     #[must_use]
     pub fn removes(&self, finalizer: &str) -> bool {
-        finalizer == self.finalizer
-            || finalizer == FINALIZER
-            || self.is_whole() && finalizer.starts_with(SHARD_FINALIZER)
+        finalizer == self.finalizer || self.is_whole() && finalizer.starts_with(SHARD_FINALIZER)
     }
 
     /// Whether it can tell if a live client belongs to nobody: of an issuer that other shards use too, their objects would
@@ -136,7 +135,7 @@ mod tests {
             (&whole, FINALIZER, true),
             (&whole, one.finalizer(), true),
             (&one, one.finalizer(), true),
-            (&one, FINALIZER, true),
+            (&one, FINALIZER, false),
             (&one, other.finalizer(), false),
             (&whole, "example.com/other", false),
         ] {
