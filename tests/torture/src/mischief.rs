@@ -108,6 +108,9 @@ pub struct Schedule {
     pub weather: [u64; 2],
 }
 
+/// In such a time all that can befall the whole system does.
+const A_ROUND: Duration = Duration::from_mins(1);
+
 /// How C1 can fail a create.
 fn c1_faults() -> Vec<serde_json::Value> {
     use serde_json::json;
@@ -136,6 +139,27 @@ impl Events {
         let what = what(dice);
         self.0.push((at, what));
     }
+
+    /// What befalls the whole system, each kind at least once.
+    fn round(&mut self, dice: &mut StdRng, lasts: Duration, objects: usize) {
+        let points = c1_operator::fault::FaultPoint::all();
+        for _ in 0..2 {
+            self.once(dice, lasts, |_| Mischief::Kill(Victim::Leader));
+            self.once(dice, lasts, |dice| Mischief::DieAt(points[dice.random_range(0..points.len())].to_string()));
+            for replica in 0..2 {
+                self.once(dice, lasts, |_| Mischief::HoldWatches(replica));
+                self.once(dice, lasts, |_| Mischief::Relist(replica));
+                self.once(dice, lasts, |_| Mischief::Partition(replica));
+            }
+        }
+        self.once(dice, lasts, |_| Mischief::Kill(Victim::Standby));
+        self.once(dice, lasts, |_| Mischief::Terminate(Victim::Leader));
+        self.once(dice, lasts, |_| Mischief::Pause(Victim::Leader));
+        self.once(dice, lasts, |_| Mischief::Pause(Victim::Standby));
+        self.once(dice, lasts, |dice| Mischief::PauseInReissue(dice.random_range(0..objects)));
+        self.once(dice, lasts, |_| Mischief::RestartApiServer);
+        self.once(dice, lasts, |_| Mischief::StopC1);
+    }
 }
 
 impl Schedule {
@@ -144,24 +168,9 @@ impl Schedule {
     pub fn new(seed: u64, objects: usize, lasts: Duration) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let mut events = Events::default();
-        let points = c1_operator::fault::FaultPoint::all();
-        for _ in 0..2 {
-            events.once(&mut dice, lasts, |_| Mischief::Kill(Victim::Leader));
-            events
-                .once(&mut dice, lasts, |dice| Mischief::DieAt(points[dice.random_range(0..points.len())].to_string()));
-            for replica in 0..2 {
-                events.once(&mut dice, lasts, |_| Mischief::HoldWatches(replica));
-                events.once(&mut dice, lasts, |_| Mischief::Relist(replica));
-                events.once(&mut dice, lasts, |_| Mischief::Partition(replica));
-            }
+        for _ in 0..lasts.as_secs().div_ceil(A_ROUND.as_secs()) {
+            events.round(&mut dice, lasts, objects);
         }
-        events.once(&mut dice, lasts, |_| Mischief::Kill(Victim::Standby));
-        events.once(&mut dice, lasts, |_| Mischief::Terminate(Victim::Leader));
-        events.once(&mut dice, lasts, |_| Mischief::Pause(Victim::Leader));
-        events.once(&mut dice, lasts, |_| Mischief::Pause(Victim::Standby));
-        events.once(&mut dice, lasts, |dice| Mischief::PauseInReissue(dice.random_range(0..objects)));
-        events.once(&mut dice, lasts, |_| Mischief::RestartApiServer);
-        events.once(&mut dice, lasts, |_| Mischief::StopC1);
         for number in 0..objects.div_ceil(40) {
             events.once(&mut dice, lasts, |dice| {
                 Mischief::PassingNamespace(number, Duration::from_secs(5).mul_f64(dice.random()))
@@ -176,7 +185,7 @@ impl Schedule {
             events.once(&mut dice, lasts, |dice| Mischief::StripLabels(dice.random_range(0..objects)));
             events.once(&mut dice, lasts, |dice| Mischief::DeleteClient(dice.random_range(0..objects)));
         }
-        for _ in 0..objects / 4 {
+        for _ in 0..objects * 3 / 4 {
             let (object, at, pause) = (dice.random_range(0..objects), lasts.mul_f64(dice.random()), dice.random());
             events.0.push((at, Mischief::Delete(object)));
             events.0.push((at + Duration::from_secs(8).mul_f64(pause), Mischief::Create(object)));

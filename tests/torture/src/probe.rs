@@ -19,7 +19,7 @@ use crate::{
 
 const AT_ONCE: usize = 4;
 /// Lists of everything are most of what the API server does here.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A credential that consumers may hold.
 struct Held {
