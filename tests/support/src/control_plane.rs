@@ -7,15 +7,19 @@ use std::{
     time::Duration,
 };
 
-use tokio::process::Command;
+use tokio::{process::Command, sync::Mutex};
 
 use crate::{cluster, eventually};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
+/// One restart after the other: in the middle of one there is no process to end.
+static RESTARTING: Mutex<()> = Mutex::const_new(());
+
 /// SIGKILL for the API server, and another one like it on the same data. Returns when it answers again; until then nobody
 /// reaches it, and all watches end.
 pub async fn restart_api_server(client: &kube::Client) {
+    let _one = RESTARTING.lock().await;
     let dir = PathBuf::from(cluster::variable("CP_DIR"));
     let pid_file = dir.join("pids/kube-apiserver.pid");
     let pid = fs::read_to_string(&pid_file).unwrap().trim().to_owned();

@@ -105,10 +105,8 @@ mod tests {
     fn a_request_concerns_the_object_that_it_names() {
         assert!(concerns("/apis/g/v1/namespaces/ns/personalclients/a/status?fieldManager=x", "ns", "a"));
         assert!(concerns("/api/v1/namespaces/ns/secrets/a", "ns", "a"));
-        assert!(
-            !concerns("/api/v1/namespaces/ns/secrets?dryRun=All", "ns", "a"),
-            "its body tells, which is not looked at"
-        );
+        assert!(concerns("/api/v1/namespaces/ns/secrets/a?dryRun=All", "ns", "a"), "a create, as the proxy names it");
+        assert!(!concerns("/api/v1/namespaces/ns/secrets?dryRun=All", "ns", "a"));
         assert!(!concerns("/api/v1/namespaces/ns/secrets/b", "ns", "a"));
         assert!(!concerns("/api/v1/namespaces/other/secrets/a", "ns", "a"));
         assert!(!concerns("/apis/g/v1/personalclients?watch=1", "ns", "a"));

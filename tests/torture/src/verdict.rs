@@ -9,8 +9,9 @@ use c1_operator::{
     api::{ConditionType, Reason, condition},
     plan::status,
 };
+use futures::{StreamExt as _, stream};
 use serde_json::json;
-use testkit::proxy::Weather;
+use testkit::{SecretData, proxy::Weather};
 
 use crate::{
     foreign::BLOCKED,
@@ -18,6 +19,9 @@ use crate::{
 };
 
 const READY_WITHIN: Duration = Duration::from_mins(2);
+/// What has not come right by itself by then is in a pause.
+const SOON: Duration = Duration::from_secs(20);
+const AT_ONCE: usize = 8;
 const CLEAN_WITHIN: Duration = Duration::from_mins(1);
 
 impl Stage {
@@ -63,18 +67,17 @@ impl Stage {
     pub async fn judge(&self) {
         self.bury().await;
         // What failed waits a minute before it is tried again, unless its spec changes.
-        for place in self.all().await.keys() {
-            self.patch(place, json!({"spec": {"displayName": "the end"}})).await;
-        }
-        self.within(READY_WITHIN, async || self.not_ready().await).await;
-        self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
-        for (place, secret) in self.all_secrets().await {
-            if secret.annotation(c1_operator::api::DELIVERED_ANNOTATION).is_some()
-                && let Err(why) = self.world.c1.logs_in(&secret).await
-            {
-                self.journal.violated(format!("P1: in the end the Secret of {place} does not log in: {why}"));
+        for last in ["the end", "the very end"] {
+            for place in self.not_ready().await.keys() {
+                self.patch(place, json!({"spec": {"displayName": last}})).await;
             }
+            self.ready_soon().await;
         }
+        self.within(READY_WITHIN, async || self.not_ready().await.into_values().collect()).await;
+        self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
+        let mut secrets = self.all_secrets().await;
+        secrets.retain(|_, secret| secret.annotation(c1_operator::api::DELIVERED_ANNOTATION).is_some());
+        stream::iter(secrets).for_each_concurrent(AT_ONCE, |(place, secret)| self.logs_in_at_last(place, secret)).await;
         for place in self.all().await.keys() {
             self.delete(place).await;
         }
@@ -84,6 +87,20 @@ impl Stage {
         let stays = |name| format!("P2: namespace {name} does not go");
         self.within(CLEAN_WITHIN, async || self.passing_left().await.into_iter().map(stays).collect()).await;
         self.foreign.touched(&self.world).await.into_iter().for_each(|what| self.journal.violated(what));
+    }
+
+    async fn logs_in_at_last(&self, place: Place, secret: SecretData) {
+        if let Err(why) = self.world.c1.logs_in(&secret).await {
+            self.journal.violated(format!("P1: in the end the Secret of {place} does not log in: {why}"));
+        }
+    }
+
+    /// Waits a little until all are Ready.
+    async fn ready_soon(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < SOON && !self.not_ready().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Waits until nothing is wrong any more; what still is in the end is a violation.
@@ -101,21 +118,23 @@ impl Stage {
         }
     }
 
-    async fn not_ready(&self) -> Vec<String> {
-        let mut wrong = vec![];
+    async fn not_ready(&self) -> BTreeMap<Place, String> {
+        let mut wrong = BTreeMap::new();
         for (place, object) in self.all().await {
             let said = object.status.clone().unwrap_or_default();
             let present = Some(said.observed_generation) == object.metadata.generation;
             if place.name == BLOCKED {
                 let told = condition::find(&said.conditions, ConditionType::Ready).map(|c| c.reason.as_str());
                 if told != Some(Reason::SecretConflict.as_str()) {
-                    wrong.push(format!("P4: {place}, whose Secret is another's, says {told:?}"));
+                    let what = format!("P4: {place}, whose Secret is another's, says {told:?}");
+                    wrong.insert(place, what);
                 }
                 continue;
             }
             if object.metadata.deletion_timestamp.is_some() || !present || !status::is_ready(&said) {
                 let said = serde_json::to_string(&said).unwrap();
-                wrong.push(format!("P1: {place} is not Ready long after all was quiet: {said}"));
+                let what = format!("P1: {place} is not Ready long after all was quiet: {said}");
+                wrong.insert(place, what);
             }
         }
         wrong

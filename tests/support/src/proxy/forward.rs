@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::StatusCode,
+    http::{Method, StatusCode, request::Parts},
     response::Response,
 };
 use futures::{StreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Lose, Shared, Trouble};
 
@@ -24,17 +24,20 @@ pub(super) async fn forward(State(shared): State<Arc<Shared>>, request: Request)
     if path.contains("watch=true") {
         return watch(shared, request, path).await;
     }
-    let method = request.method().to_string();
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, LARGEST_BODY).await else { return failure(StatusCode::BAD_REQUEST, "") };
+    let method = parts.method.to_string();
+    let about = about(&parts.method, &path, &body);
     let fate = shared.sky.fate(method != "GET");
     if let Some(delay) = fate.delay {
-        shared.sky.hit(Trouble::Delayed, &path);
+        shared.sky.hit(Trouble::Delayed, &about);
         tokio::time::sleep(delay).await;
     }
     if let Some(trouble) = fate.before {
-        shared.sky.hit(trouble, &path);
+        shared.sky.hit(trouble, &about);
         return troubled(trouble);
     }
-    let Some(answer) = send(&shared, request, &path).await else { return failure(StatusCode::BAD_GATEWAY, "") };
+    let Some(answer) = send(&shared, parts, body, &path).await else { return failure(StatusCode::BAD_GATEWAY, "") };
     // The effect took place, and nobody hears of it.
     if shared.sky.partition_passes(&path).await {
         return cut();
@@ -43,8 +46,19 @@ pub(super) async fn forward(State(shared): State<Arc<Shared>>, request: Request)
     let Some(trouble) = lost.or(fate.after) else {
         return whole(answer.status(), Body::from_stream(answer.bytes_stream()));
     };
-    shared.sky.hit(trouble, &path);
+    shared.sky.hit(trouble, &about);
     troubled(trouble)
+}
+
+/// The path of what a request is about: that of a create does not name it, its body does.
+fn about(method: &Method, path: &str, body: &[u8]) -> String {
+    let object: Value =
+        if *method == Method::POST { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null };
+    let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+    match object["metadata"]["name"].as_str() {
+        Some(name) => format!("{plain}/{name}?{query}"),
+        None => path.to_owned(),
+    }
 }
 
 /// A watch: its events are held back on demand, and it ends when all are to list anew.
@@ -55,7 +69,10 @@ async fn watch(shared: Arc<Shared>, request: Request, path: String) -> Response 
         shared.sky.hit(Trouble::Relisted, &path);
         return failure(StatusCode::GONE, "Expired");
     }
-    let Some(answer) = send(&shared, request, &path).await else { return failure(StatusCode::BAD_GATEWAY, "") };
+    let (parts, _) = request.into_parts();
+    let Some(answer) = send(&shared, parts, Bytes::new(), &path).await else {
+        return failure(StatusCode::BAD_GATEWAY, "");
+    };
     let status = answer.status();
     let events = answer.bytes_stream().then(move |events| {
         let (shared, path) = (shared.clone(), path.clone());
@@ -67,13 +84,11 @@ async fn watch(shared: Arc<Shared>, request: Request, path: String) -> Response 
     whole(status, Body::from_stream(events.boxed().take_until(Box::pin(ends))))
 }
 
-async fn send(shared: &Shared, request: Request, path: &str) -> Option<reqwest::Response> {
-    let (parts, body) = request.into_parts();
+async fn send(shared: &Shared, parts: Parts, body: Bytes, path: &str) -> Option<reqwest::Response> {
     let mut upstream = shared.http.request(parts.method, format!("{}{path}", shared.upstream));
     for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host" && *name != "content-length") {
         upstream = upstream.header(name, value);
     }
-    let body = to_bytes(body, LARGEST_BODY).await.ok()?;
     upstream.body(body).send().await.ok()
 }
 
