@@ -42,6 +42,8 @@ copy_tree() { # DIRECTORY
   mkdir -p "$1"
   (cd "$root" && git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [[ ! -e $f ]] || printf '%s\0' "$f"; done |
     tar -c --null -T -) | tar -xm -C "$1"
+  # Cargo reads the configuration of the directories above as well, and says each flag twice then: everything would be built anew.
+  [[ $1 != "$root"/* ]] || rm -rf -- "$1/.cargo"
 }
 
 # Applies a patch in a copy of the tree, which is in no repository.
