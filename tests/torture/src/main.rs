@@ -62,6 +62,10 @@ pub struct Args {
     #[arg(long)]
     release: Option<PathBuf>,
 
+    /// Append nothing to target/torture.jsonl.
+    #[arg(long)]
+    unrecorded: bool,
+
     /// End with the first run that finds a violation.
     #[arg(long)]
     until_violation: bool,
@@ -74,7 +78,9 @@ async fn main() -> ExitCode {
     for seed in args.seed..args.seed + args.runs {
         let result = run::run(&args, seed).await;
         println!("{}", result.line());
-        result.append();
+        if !args.unrecorded {
+            result.append();
+        }
         histories += result.histories;
         violations += result.violations.len();
         if args.until_violation && violations > 0 {

@@ -156,7 +156,7 @@ impl Events {
         self.once(dice, lasts, |_| Mischief::Pause(Victim::Leader));
         self.once(dice, lasts, |_| Mischief::Pause(Victim::Standby));
         // Of many of these nothing comes: that point is not reached in time, that object is not issued anew.
-        for _ in 0..4 {
+        for _ in 0..3 {
             self.once(dice, lasts, |dice| Mischief::DieAt(points[dice.random_range(0..points.len())].to_string()));
             self.once(dice, lasts, |dice| Mischief::PauseInReissue(dice.random_range(0..objects)));
         }

@@ -45,8 +45,9 @@ impl Stage {
             Mischief::PauseInReissue(object) => self.pause_in_reissue(*object, kind).await,
             Mischief::DieAt(point) => {
                 *self.replicas[0].die_at.lock().unwrap() = Some(point.clone());
+                self.strikes(0, "terminate", async || self.replicas[0].terminate().await).await;
                 // That it died there its kubelet counts. It comes to that point when it leads, so the other gives way.
-                self.strikes(0, "kill", async || self.replicas[0].kill().await).await;
+                self.replicas[0].begun_anew().await;
                 self.strikes(1, "terminate", async || self.replicas[1].terminate().await).await;
             }
             Mischief::RestartApiServer => {

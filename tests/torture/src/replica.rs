@@ -64,6 +64,16 @@ impl Replica {
         }
     }
 
+    /// Waits until its next life has begun, in which it is to die somewhere; not long, for it may be kept from it.
+    pub async fn begun_anew(&self) {
+        for _ in 0..100 {
+            if self.die_at.lock().unwrap().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Whether it leads, as far as it says so.
     pub async fn leads(&self) -> bool {
         if self.paused.load(Ordering::Relaxed) {
