@@ -46,5 +46,12 @@ copy_tree() { # DIRECTORY
   [[ $1 != "$root"/* ]] || rm -rf -- "$1/.cargo"
 }
 
+# Forgets the copy, and what was built in it: programs with a guard removed. Cargo tells the two trees apart by nothing but the
+# sources' times, and would go on with such a library here; without the copy's sources it builds anew.
+drop_tree() { # DIRECTORY
+  rm -rf -- "$1"
+  rm -f -- "$bin/c1-operator" "$bin/c1-simulator"
+}
+
 # Applies a patch in a copy of the tree, which is in no repository.
 git_apply() { GIT_CEILING_DIRECTORIES=$(dirname "$PWD") git apply "$@"; }

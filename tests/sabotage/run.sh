@@ -30,8 +30,7 @@ for patch in "${patches[@]}"; do
   [[ -n $(header "$patch" unit)$(header "$patch" test) ]] || die "$patch: no line \"# test: …\" or \"# unit: …\""
 done
 
-# What was built here is a program with a guard removed: it must not be left where the demo and the tests take theirs from.
-trap 'rm -f "$bin/c1-operator" "$bin/c1-simulator"' EXIT
+trap 'cd "$root" && drop_tree "$tree"' EXIT
 
 say "copying the tree"
 copy_tree "$tree"

@@ -111,6 +111,10 @@ pub struct Schedule {
 /// In such a time all that can befall the whole system does.
 const A_ROUND: Duration = Duration::from_mins(1);
 
+/// How much later than its request a create may take effect: when its attempt has been given up already, which takes six
+/// seconds here, and while the object that goes still waits.
+pub const LATE: Duration = Duration::from_secs(7);
+
 /// How C1 can fail a create.
 fn c1_faults() -> Vec<serde_json::Value> {
     use serde_json::json;
@@ -123,7 +127,7 @@ fn c1_faults() -> Vec<serde_json::Value> {
         json!({"kind": "body", "how": "cut"}),
         json!({"kind": "body", "how": "malformed"}),
         json!({"kind": "latency", "seconds": 3, "when": "after"}),
-        json!({"kind": "lateCreate", "seconds": 8}),
+        json!({"kind": "lateCreate", "seconds": LATE.as_secs()}),
         json!({"kind": "doubleCreate"}),
     ]
 }

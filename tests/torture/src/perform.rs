@@ -15,7 +15,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(8);
 const UNSEEN: Duration = Duration::from_secs(2);
 const CUT_OFF: Duration = Duration::from_secs(3);
-const C1_STOPPED: Duration = Duration::from_secs(3);
+const C1_STOPPED: Duration = Duration::from_secs(2);
 /// Until the other replica leads, and has found what the first left: lease, budget, grace, and a list.
 const RECOVERED: Duration = Duration::from_secs(14);
 const PASSING_OBJECTS: usize = 5;

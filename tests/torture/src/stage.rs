@@ -21,6 +21,9 @@ use crate::{foreign::Foreign, journal::Journal, replica::Replica};
 const NAMESPACES: usize = 4;
 /// How long a replaced client lives on: P8 is broken when one goes sooner.
 pub const OVERLAP: Duration = Duration::from_secs(3);
+/// How long C1 may take to show what a create made. A removal waits for so long after the last attempt, and no longer: what a
+/// request makes later ([`LATE`](crate::mischief::LATE), and C1 standing still before it) would be an orphan.
+const SETTLE: Duration = Duration::from_secs(5);
 /// How long the API server may be away.
 const AWAY: Duration = Duration::from_mins(1);
 
@@ -59,8 +62,8 @@ impl Stage {
     /// Sets it up; nothing runs yet but API server and C1. The second replica is `release`, if there is one.
     pub async fn set(objects: usize, release: Option<&Path>) -> Self {
         let election = json!({"enabled": true, "leaseDuration": "5s", "renewDeadline": "3s", "retryPeriod": "1s"});
-        let overlap = format!("--overlap={}s", OVERLAP.as_secs());
-        let values = json!({"leaderElection": election, "extraArgs": ["--settle-time=2s", overlap]});
+        let times = [format!("--overlap={}s", OVERLAP.as_secs()), format!("--settle-time={}s", SETTLE.as_secs())];
+        let values = json!({"leaderElection": election, "extraArgs": times});
         let options = Options { operator_values: values, start_operator: false, ..Options::default() };
         let mut world = World::start("torture", options).await;
         let (unused, mut second) = (world.twin(), world.twin());

@@ -11,7 +11,7 @@ use c1_operator::{
 };
 use futures::{StreamExt as _, stream};
 use serde_json::json;
-use testkit::{SecretData, proxy::Weather};
+use testkit::{LedgerClient, SecretData, proxy::Weather};
 
 use crate::{
     foreign::BLOCKED,
@@ -155,7 +155,8 @@ impl Stage {
         let live = self.world.c1.live().await;
         let ours = live.iter().filter(|client| client.display_name.contains("[k8s") && !self.foreign.holds(&client.id));
         for client in ours.filter(|client| !current.contains_key(&client.id)) {
-            wrong.push(format!("P2: client {} ({}) lives, and is nobody's", client.id, client.display_name));
+            let LedgerClient { id, display_name, created_at, .. } = client;
+            wrong.push(format!("P2: client {id} ({display_name}), made at {created_at}, lives, and is nobody's"));
         }
         let live: BTreeSet<&String> = live.iter().map(|client| &client.id).collect();
         for (id, place) in current.iter().filter(|(id, _)| !live.contains(id)) {
