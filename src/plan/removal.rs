@@ -127,15 +127,14 @@ impl Decision<'_> {
         doomed
     }
 
-    /// Since when C1 shows all that the creates have made of which status names a client; what is younger it need not show yet.
-    fn twins_shown_at(&self) -> Option<Timestamp> {
-        let settle = self.o.timing.settle;
-        let current = self.status.client.iter().filter_map(|c| c.created_at.as_ref()).map(|created| created.0 + settle);
-        let current = current.filter(|shown| *shown <= self.now);
+    /// The list was begun when C1 showed all that the creates have made of which status names a client. Of a young one it never
+    /// was.
+    fn twins_seen(&self) -> bool {
+        let began = self.inventory().map(|i| i.began);
+        let settled = |made: Timestamp| began >= Some(made + self.o.timing.settle);
         // Made before it retired; how long before is not known.
-        let retiring = self.status.retiring.iter().map(|r| r.since.0);
-        let retiring = retiring.map(|since| if since + settle <= self.now { since + settle } else { since });
-        current.chain(retiring).max()
+        self.status.client.iter().all(|c| c.created_at.as_ref().is_some_and(|made| settled(made.0)))
+            && self.status.retiring.iter().all(|r| settled(r.since.0))
     }
 
     /// Somebody allowed to leave them, or the namespace has waited long enough.
@@ -187,9 +186,8 @@ impl Decision<'_> {
         if let Some(until) = made.and_then(|made| self.settled_at(made)).filter(|_| self.guards.settle_for_removal) {
             return Some(self.waits(until));
         }
-        // Should a create have taken effect twice, nobody will remember the other: it must have been seen, if C1 shows it.
-        let began = self.inventory().map(|i| i.began);
-        if !self.o.listed && self.twins_shown_at().is_some_and(|shown| began < Some(shown)) {
+        // Should a create have taken effect twice, nobody will remember the other: it must have been seen, if C1 shows it by now.
+        if !self.o.listed && !self.twins_seen() {
             return Some(self.step(Step::Look(Look::List)));
         }
         // Not by the deletion's time: it is another clock's, cut to seconds.

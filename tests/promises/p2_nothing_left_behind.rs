@@ -128,6 +128,21 @@ async fn an_object_that_is_deleted_while_its_client_is_made_goes_at_once() {
     world.finish().await;
 }
 
+/// A proxy repeats the create, and the object goes before anybody has looked at C1 again: both clients end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubled_create_of_an_object_that_soon_goes_leaves_no_client() {
+    let world = World::start("p2-doubled", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "doubleCreate"}}])).await;
+    namespace.create("client", json!({})).await;
+    namespace.ready("client").await;
+    namespace.delete("client").await;
+    namespace.gone("client").await;
+    assert_eq!(world.c1.ledger().await.iter().filter(|c| !c.bootstrap).count(), 2, "it was doubled");
+    no_client_lives(&world).await;
+    world.finish().await;
+}
+
 /// The operator dies with a client that nobody knows, and the object is deleted before it is back: the finalizer, written
 /// before the create was sent, has it wait.
 #[tokio::test(flavor = "multi_thread")]

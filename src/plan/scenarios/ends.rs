@@ -145,6 +145,7 @@ fn what_is_to_stay_is_fenced_where_an_attempt_was_given_up() {
 #[test]
 fn a_young_client_is_known_to_be_young() {
     let mut case = deleted();
+    case.o.listed = true;
     case.current().created_at = Some(Time(case.ago(9 * MINUTE)));
     assert_eq!(victims(&case), [("client-1".to_owned(), true)]);
     case.current().created_at = Some(Time(case.ago(10 * MINUTE)));
@@ -154,6 +155,7 @@ fn a_young_client_is_known_to_be_young() {
 #[test]
 fn what_c1_does_not_know_yet_is_waited_for_after_the_others_went() {
     let mut case = deleted();
+    case.o.listed = true;
     case.current().created_at = Some(Time(case.ago(MINUTE)));
     case.listed().clear();
     assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
@@ -371,16 +373,23 @@ fn before_clients_go_a_list_has_shown_their_twins() {
     assert_eq!(ids(&case), ["client-1"]);
     case.o.listed = false;
     case.current().created_at = Some(Time(case.ago(9 * MINUTE)));
+    case.inventory().began = case.ago(MINUTE);
+    assert_eq!(case.step(), Step::Look(Look::List), "it may show by now");
+    case.o.listed = true;
     assert_eq!(ids(&case), ["client-1"], "of a young one C1 need not show it: nobody waits for that");
+    case.o.listed = false;
     case.current().created_at = None;
+    assert_eq!(case.step(), Step::Look(Look::List), "how old it is is not known");
+    case.current().created_at = Some(Time(case.ago(2 * HOUR)));
+    // When one that retires was made is not known: before it retired.
     retiring(&mut case, "retiring", HOUR);
     case.lists("retiring", "attemptretiring");
+    case.inventory().began = case.ago(51 * MINUTE);
     assert_eq!(case.step(), Step::Look(Look::List));
     case.inventory().began = case.ago(50 * MINUTE);
     assert_eq!(ids(&case), ["client-1", "retiring"]);
-    // When it was made is not known: before it retired.
     case.status().retiring[0].since.0 = case.ago(MINUTE);
     assert_eq!(case.step(), Step::Look(Look::List));
-    case.inventory().began = case.ago(MINUTE);
+    case.o.listed = true;
     assert_eq!(ids(&case), ["client-1", "retiring"]);
 }

@@ -50,11 +50,12 @@ impl State {
     }
 
     /// Who decides now to let the object go, or has decided before, cannot know of these: C1 need not show them yet, or nobody has
-    /// looked since they came to life.
+    /// looked since they came to life. That a create took effect twice is seen at once, unless something else went wrong as well.
     pub fn note_unknowable(&mut self) {
         let unknown: Vec<bool> = self.clients.iter().map(|c| self.is_young(c) || self.is_unseen(c)).collect();
+        let more_went_wrong = self.mishaps > 1;
         for (client, unknown) in self.clients.iter_mut().zip(unknown) {
-            client.unknowable |= unknown && (client.late || client.double);
+            client.unknowable |= unknown && (client.late || (client.double && more_went_wrong));
         }
     }
 

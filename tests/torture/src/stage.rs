@@ -21,9 +21,9 @@ use crate::{foreign::Foreign, journal::Journal, replica::Replica};
 const NAMESPACES: usize = 4;
 /// How long a replaced client lives on: P8 is broken when one goes sooner.
 pub const OVERLAP: Duration = Duration::from_secs(3);
-/// How long C1 may take to show what a create made. A removal waits for so long after the last attempt, and no longer: what a
-/// request makes later ([`LATE`](crate::mischief::LATE), and C1 standing still before it) would be an orphan.
-const SETTLE: Duration = Duration::from_secs(5);
+/// How long C1 may take to show what a create made. A removal waits for so long after the last attempt could have been sent, and no
+/// longer: what a request makes later would be an orphan. So it is longer than [`LATE`](crate::mischief::LATE) and C1 standing still.
+const SETTLE: Duration = Duration::from_secs(10);
 /// How long the API server may be away.
 const AWAY: Duration = Duration::from_mins(1);
 

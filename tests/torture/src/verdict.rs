@@ -156,12 +156,28 @@ impl Stage {
         let ours = live.iter().filter(|client| client.display_name.contains("[k8s") && !self.foreign.holds(&client.id));
         for client in ours.filter(|client| !current.contains_key(&client.id)) {
             let LedgerClient { id, display_name, created_at, .. } = client;
-            wrong.push(format!("P2: client {id} ({display_name}), made at {created_at}, lives, and is nobody's"));
+            let others = self.others_of_its_attempt(client).await;
+            wrong.push(format!(
+                "P2: client {id} ({display_name}), made at {created_at}, lives, and is nobody's{others}"
+            ));
         }
         let live: BTreeSet<&String> = live.iter().map(|client| &client.id).collect();
         for (id, place) in current.iter().filter(|(id, _)| !live.contains(id)) {
             wrong.push(format!("P1: client {id} of {place} does not live"));
         }
         wrong
+    }
+
+    /// What C1 made of the same create, or of one that was sent again.
+    async fn others_of_its_attempt(&self, client: &LedgerClient) -> String {
+        let marker =
+            |client: &LedgerClient| client.display_name.split_once("[k8s").map(|(_, marker)| marker.to_owned());
+        let ledger = self.world.c1.ledger().await;
+        let others = ledger.iter().filter(|other| other.id != client.id && marker(other) == marker(client));
+        let tell = |other: &LedgerClient| {
+            let ended = other.deleted_at.map_or("lives".to_owned(), |at| format!("was deleted at {at}"));
+            format!("; of the same attempt {}, made at {}, {ended}", other.id, other.created_at)
+        };
+        others.map(tell).collect()
     }
 }
