@@ -4,7 +4,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::{api::duration, controller::shard::Shard, leader, plan::Timing};
+use crate::{
+    api::{Overlap, duration},
+    controller::shard::Shard,
+    leader,
+    plan::Timing,
+};
 
 /// Issues ConductorOne personal clients for Kubernetes, and owns their whole life.
 #[derive(Debug, Parser)]
@@ -90,9 +95,13 @@ pub struct RunArgs {
     #[arg(long, env = "C1_OPERATOR_SETTLE_TIME", default_value = "10m", value_parser = duration::parse)]
     pub settle_time: Duration,
 
-    /// How long a replaced client lives on, so that consumers can move to the new one.
+    /// How long a replaced client lives on, so that consumers can move to the new one, where a PersonalClient does not say.
     #[arg(long, env = "C1_OPERATOR_OVERLAP", default_value = "1h", value_parser = duration::parse)]
     pub overlap: Duration,
+
+    /// How long it lives on at most while C1 shows that it is still used, where a PersonalClient does not say.
+    #[arg(long, env = "C1_OPERATOR_MAX_OVERLAP", default_value = "168h", value_parser = duration::parse)]
+    pub max_overlap: Duration,
 
     /// How often C1's list of clients is read, where the issuer does not say.
     #[arg(long, env = "C1_OPERATOR_INVENTORY_INTERVAL", default_value = "5m", value_parser = duration::parse)]
@@ -151,7 +160,7 @@ impl RunArgs {
             // Two clocks may differ by five minutes before they count as off.
             skew: self.attempt_grace + Duration::from_mins(5),
             settle: self.settle_time,
-            overlap: self.overlap,
+            overlap: Overlap { least: self.overlap, most: self.max_overlap },
         }
     }
 

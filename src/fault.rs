@@ -18,6 +18,8 @@ pub enum EffectKind {
     Burn,
     /// The Secret's fence.
     Fence,
+    /// A change at C1.
+    UpdateClient,
     /// A delete at C1.
     DeleteClient,
     /// The deletion of the Secret.
@@ -36,7 +38,7 @@ pub enum EffectKind {
 
 impl EffectKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Preflight,
         Self::Intend,
         Self::Create,
@@ -44,6 +46,7 @@ impl EffectKind {
         Self::Record,
         Self::Burn,
         Self::Fence,
+        Self::UpdateClient,
         Self::DeleteClient,
         Self::DeleteSecret,
         Self::RemoveFinalizer,

@@ -2,7 +2,7 @@
 //! and idle objects cost nothing.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
@@ -24,8 +24,8 @@ pub struct Inventory {
     clients: Vec<Client>,
     by_id: HashMap<String, usize>,
     by_owner: HashMap<String, Vec<usize>>,
-    /// Deleted since by ourselves: who goes on seeing them here would go on deleting them.
-    deleted: Mutex<HashSet<String>>,
+    /// What we have changed, or deleted (`None`), since: who goes on seeing here what was would go on changing or deleting it.
+    changed: Mutex<HashMap<String, Option<Client>>>,
 }
 
 impl Inventory {
@@ -47,7 +47,7 @@ impl Inventory {
             clients: listing.clients,
             by_id,
             by_owner,
-            deleted: Mutex::default(),
+            changed: Mutex::default(),
         }
     }
 
@@ -65,7 +65,7 @@ impl Inventory {
         for id in ids {
             indices.extend(self.by_id.get(id).filter(|i| !indices.contains(i)).copied().as_slice());
         }
-        let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         InventoryView {
             began: self.began,
             began_ago: self.began_at.elapsed(),
@@ -74,7 +74,7 @@ impl Inventory {
             clients: indices
                 .into_iter()
                 .map(|i| &self.clients[i])
-                .filter(|c| !deleted.contains(&c.id))
+                .filter_map(|c| changed.get(&c.id).map_or(Some(c), Option::as_ref))
                 .cloned()
                 .collect(),
         }
@@ -82,7 +82,20 @@ impl Inventory {
 
     /// Leaves a client out from now on: it was deleted.
     pub fn forget(&self, id: &str) {
-        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        self.change(id, None);
+    }
+
+    /// Shows a client from now on as it was changed.
+    pub fn replace(&self, client: &Client) {
+        self.change(&client.id, Some(client.clone()));
+    }
+
+    fn change(&self, id: &str, client: Option<Client>) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is deleted stays so, whatever an earlier change answers.
+        if !matches!(changed.get(id), Some(None)) {
+            changed.insert(id.to_owned(), client);
+        }
     }
 
     /// The clients with this cluster's marker that `belongs` does not claim, oldest first.
@@ -122,7 +135,10 @@ mod tests {
         };
         assert_eq!(ids(&all), ["a", "b"]);
         all.forget("a");
+        all.replace(&client("a", "x [k8s c/ns/n 1]"));
         assert_eq!(ids(&all), ["b"]);
+        all.replace(&client("b", "renamed again"));
+        assert_eq!(all.view("c/ns/n", ["b"].into_iter()).clients[0].display_name, "renamed again");
     }
 
     #[test]

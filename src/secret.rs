@@ -363,6 +363,7 @@ mod tests {
             expires_time: None,
             scoped_roles: vec![],
             allow_source_cidr: vec![],
+            requested: String::new(),
         }
     }
 
@@ -380,6 +381,7 @@ mod tests {
             cluster: "c".into(),
             client: client(),
             asked: String::new(),
+            answers: None,
             data_digest: credential().digest(),
             template: RenderedTemplate::of(Some(template)),
             replaces: vec![],

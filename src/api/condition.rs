@@ -15,6 +15,8 @@ pub enum ConditionType {
     Reconciling,
     /// There only while true: a person has to change something.
     Stalled,
+    /// There only while true: the credential works, and cannot be replaced although it is time, or somebody asks.
+    RenewalFailing,
 }
 
 impl ConditionType {
@@ -25,6 +27,7 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::RenewalFailing => "RenewalFailing",
         }
     }
 }
@@ -77,6 +80,16 @@ reasons! {
     Expired,
     /// The client was deleted at C1, outside the operator.
     Revoked,
+    /// `suspend` keeps a credential from being issued.
+    Suspended,
+    /// A replaced client is still used after its overlap: some consumer has not reread the Secret.
+    StillUsed,
+    /// A replaced client was revoked: its overlap is over.
+    Retired,
+    /// The client was changed in place.
+    Updated,
+    /// Somebody had changed the client at C1, and that was put back.
+    Drifted,
     /// C1 did not keep the display name that carries the marker.
     MarkerTruncated,
     /// C1's list of clients cannot be read to its end, so that lost answers cannot be resolved.

@@ -110,6 +110,15 @@ impl JsonSchema for Expires {
     }
 }
 
+/// A duration between these two, in a field of its own bounds.
+pub(super) fn schema(kind: &str, least: &str, most: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 24,
+        "x-kubernetes-validations": rule(kind, false, least, most),
+    })
+}
+
 impl JsonSchema for DurationText {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Duration".into()
@@ -118,11 +127,7 @@ impl JsonSchema for DurationText {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "maxLength": 24,
-            "x-kubernetes-validations": rule("duration", false, "1s", "8760h"),
-        })
+        schema("duration", "1s", "8760h")
     }
 }
 

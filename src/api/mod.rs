@@ -7,6 +7,7 @@ pub mod condition;
 mod crd;
 pub mod duration;
 pub mod personal_client;
+pub mod rotation;
 pub mod secret_template;
 
 pub use client_issuer::{
@@ -19,6 +20,7 @@ pub use personal_client::{
     DeletionPolicy, IssuedClient, IssuerKind, IssuerRef, PersonalClient, PersonalClientSpec, PersonalClientStatus,
     RetiringClient,
 };
+pub use rotation::{Overlap, RenewalReason, Rotation, RotationPolicy};
 pub use secret_template::SecretTemplate;
 
 /// The API group of all three kinds.
@@ -37,6 +39,9 @@ pub const RECORD_ANNOTATION: &str = "iam.conductor.one/attempts";
 pub const DELIVERED_ANNOTATION: &str = "iam.conductor.one/delivered";
 /// Annotation of a Secret: the abandoned attempt against whose late delivery it was fenced.
 pub const FENCE_ANNOTATION: &str = "iam.conductor.one/fence";
+/// Annotation by which a person asks for a new credential: any text that was not there before, such as the present time.
+/// `status.lastHandledRotateAt` answers it.
+pub const ROTATE_ANNOTATION: &str = "iam.conductor.one/rotate-requested-at";
 /// Annotation by which a person lets a `PersonalClient` go although its client could not be revoked.
 pub const ABANDON_ANNOTATION: &str = "iam.conductor.one/abandon";
 

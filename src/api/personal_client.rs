@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Expires, SecretTemplate};
+use super::{Expires, ROTATE_ANNOTATION, RenewalReason, Rotation, SecretTemplate, duration::PATTERN};
 
 /// A C1 personal client, issued by a ClientIssuer or ClusterClientIssuer and written to a Secret.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,7 @@ use super::{Expires, SecretTemplate};
     printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name": "Client", "type": "string", "jsonPath": ".status.client.id"}"#,
     printcolumn = r#"{"name": "Expires", "type": "string", "jsonPath": ".status.client.expiresTime"}"#,
+    printcolumn = r#"{"name": "Renewal", "type": "string", "jsonPath": ".status.renewalTime"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name": "Secret", "type": "string", "jsonPath": ".status.secretName", "priority": 1}"#,
     printcolumn = r#"{"name": "Issuer", "type": "string", "jsonPath": ".status.client.issuerRef.name", "priority": 1}"#
@@ -33,6 +34,10 @@ use super::{Expires, SecretTemplate};
     "rule": "(has(self.issuerRef) ? self.issuerRef.kind + '/' + self.issuerRef.name : 'ClusterClientIssuer/default') == (has(oldSelf.issuerRef) ? oldSelf.issuerRef.kind + '/' + oldSelf.issuerRef.name : 'ClusterClientIssuer/default')",
     "message": "the issuer cannot change: delete this object and create it anew",
     "fieldPath": ".issuerRef",
+}, {
+    "rule": format!("!has(self.expires) || !has(self.rotation) || !has(self.rotation.renewBefore) || !self.expires.matches('{PATTERN}') || !self.rotation.renewBefore.matches('{PATTERN}') || self.expires == '' || self.rotation.renewBefore == '' || duration(self.rotation.renewBefore) < duration(self.expires)"),
+    "message": "rotation.renewBefore must be shorter than expires",
+    "fieldPath": ".rotation.renewBefore",
 }])))]
 pub struct PersonalClientSpec {
     /// Which issuer makes the client: `kind: ClusterClientIssuer, name: default` when absent. It cannot change.
@@ -70,10 +75,17 @@ pub struct PersonalClientSpec {
     /// Type, labels, annotations and further keys of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
+    /// When the credential is replaced by a new one, and how long the replaced one lives on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// What happens to the client and the Secret when this object is deleted: `Delete` (when absent) revokes and deletes
     /// them, `Retain` leaves both as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// While `true` nothing is issued, rotated or rendered for this object, and no unfinished attempt is resolved; what was
+    /// missed happens once, afterwards. Deletion and the end of overlaps go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
 }
 
 /// Which issuer.
@@ -140,6 +152,12 @@ pub struct PersonalClientStatus {
     /// The Secret's version whose content is known to be right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_resource_version: Option<String>,
+    /// When the credential will be replaced; absent: not because of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
+    /// Why then: `Expiry` or `MaxAge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_reason: Option<RenewalReason>,
     /// Replaced clients that still live, until their overlap is over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = json!(["id"])))]
@@ -150,6 +168,16 @@ pub struct PersonalClientStatus {
     /// When the last of them failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
+    /// The text of the annotation `iam.conductor.one/rotate-requested-at` that was answered last: by a credential that was
+    /// issued after it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_rotate_at: Option<String>,
+    /// Its text when an attempt to issue failed last: another one is tried without a pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failed_rotate_at: Option<String>,
+    /// The generation of the spec that C1 refused to apply in place: a new client is issued instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_refused_generation: Option<i64>,
 }
 
 /// A client at C1, as C1 answered.
@@ -182,6 +210,10 @@ pub struct IssuedClient {
     /// Networks from which it may be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_source_cidr: Vec<String>,
+    /// Digests of the display name, the roles and the networks that were asked for last: what is asked for now is compared with
+    /// these, because C1 may answer in other words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requested: String,
 }
 
 /// A client that was replaced and still lives, so that consumers can move to the new one.
@@ -202,8 +234,11 @@ pub struct RetiringClient {
     pub attempt: String,
     /// Since when it is replaced.
     pub since: Time,
-    /// When it is revoked.
+    /// When it is revoked; later, up to `rotation.maxOverlap`, while it is still used.
     pub revoke_time: Time,
+    /// When it was used last, if that keeps it alive: some consumer has not reread the Secret. Written once a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Time>,
 }
 
 impl PersonalClient {
@@ -223,6 +258,19 @@ impl PersonalClient {
     #[must_use]
     pub fn issuer_ref(&self) -> IssuerRef {
         self.spec.issuer_ref.clone().unwrap_or_default()
+    }
+
+    /// Whether nothing is to be done but deletion and the end of overlaps.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.spec.suspend.unwrap_or(false)
+    }
+
+    /// The request for a new credential that stands on the object, answered or not: at most 64 characters of it.
+    #[must_use]
+    pub fn rotate_request(&self) -> Option<String> {
+        let text = self.metadata.annotations.as_ref()?.get(ROTATE_ANNOTATION)?;
+        (!text.is_empty()).then(|| text.chars().take(64).collect())
     }
 
     /// The status, or an empty one.

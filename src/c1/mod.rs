@@ -18,4 +18,4 @@ pub use connection::{CallObserver, Deadlines, Settings};
 pub use error::{Certainty, Error, ErrorKind};
 pub use session::{Listing, Session};
 pub use token::{Auth, InvalidCredentials};
-pub use types::{Client, CreateRequest, Created};
+pub use types::{Client, CreateRequest, Created, Field, UpdateRequest};

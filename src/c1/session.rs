@@ -15,7 +15,7 @@ use super::{
     error::{Error, ErrorKind},
     paging::{self, Pages},
     token::Auth,
-    types::{Client, ClientAnswer, CreateAnswer, CreateRequest, Created, Introspection, Role},
+    types::{Client, ClientAnswer, CreateAnswer, CreateRequest, Created, Introspection, Role, UpdateRequest},
 };
 
 const PAGE_SIZE: u32 = 100;
@@ -104,6 +104,22 @@ impl Session {
         match self.call::<Value>("delete", Method::DELETE, &path, None).await {
             Ok(_) => Ok(true),
             Err(Error { kind: ErrorKind::Status { status: 404, .. }, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes a client in place, and answers it as it is then; `None`: there is none.
+    ///
+    /// # Errors
+    /// When no readable answer came.
+    pub async fn update(&self, request: &UpdateRequest) -> Result<Option<Client>, Error> {
+        let path = self.item("update", &request.id)?;
+        match self.call::<ClientAnswer>("update", Method::POST, &path, Some(&request.body())).await {
+            Ok(answer) => match answer.client.filter(|client| client.id == request.id) {
+                Some(client) => Ok(Some(client).filter(|client| client.deleted_at.is_none())),
+                None => Err(self.error("update", ErrorKind::Body)),
+            },
+            Err(Error { kind: ErrorKind::Status { status: 404, .. }, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

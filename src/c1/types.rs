@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::paging::Identified;
 use crate::api::{IssuedClient, IssuerRef};
@@ -40,7 +41,7 @@ pub struct Client {
 impl Client {
     /// The client as status and Secret name it.
     #[must_use]
-    pub fn issued(self, attempt: &str, issuer_ref: &IssuerRef, host: &str) -> IssuedClient {
+    pub fn issued(self, attempt: &str, issuer_ref: &IssuerRef, host: &str, requested: &str) -> IssuedClient {
         IssuedClient {
             id: self.id,
             client_id: self.client_id,
@@ -54,7 +55,64 @@ impl Client {
             expires_time: self.expires_time.map(|t| Time(crate::api::condition::to_seconds(t))),
             scoped_roles: self.scoped_roles,
             allow_source_cidr: self.allow_source_cidr,
+            requested: requested.into(),
         }
+    }
+}
+
+/// What can be changed of a client in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    /// Its display name.
+    DisplayName,
+    /// Its roles.
+    ScopedRoles,
+    /// Its networks.
+    AllowSourceCidr,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::DisplayName, Self::ScopedRoles, Self::AllowSourceCidr];
+
+    /// Its name in C1's API, the mask of an update, and `spec`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DisplayName => "displayName",
+            Self::ScopedRoles => "scopedRoles",
+            Self::AllowSourceCidr => "allowSourceCidr",
+        }
+    }
+}
+
+/// A change of a client in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateRequest {
+    /// Id of the client.
+    pub id: String,
+    /// What changes; the others stay as they are.
+    pub fields: Vec<Field>,
+    /// Display name, with the marker.
+    pub display_name: String,
+    /// Role ids; empty: all rights of the user.
+    pub scoped_roles: Vec<String>,
+    /// Networks; empty: all.
+    pub allow_source_cidr: Vec<String>,
+}
+
+impl UpdateRequest {
+    /// The body. The mask is a protobuf `FieldMask` in JSON: camelCase paths, relative to the client, joined by commas.
+    pub(super) fn body(&self) -> Value {
+        let value = |field| match field {
+            Field::DisplayName => json!(self.display_name),
+            Field::ScopedRoles => json!(self.scoped_roles),
+            Field::AllowSourceCidr => json!(self.allow_source_cidr),
+        };
+        let client: Map<String, Value> =
+            self.fields.iter().map(|field| (field.as_str().to_owned(), value(*field))).collect();
+        let mask: Vec<&str> = self.fields.iter().map(|field| field.as_str()).collect();
+        json!({"client": client, "updateMask": mask.join(",")})
     }
 }
 
@@ -167,6 +225,20 @@ mod tests {
             json,
             serde_json::json!({"displayName": "x", "expires": "2592000s", "scopedRoles": [], "allowSourceCidr": []})
         );
+    }
+
+    #[test]
+    fn an_update_holds_what_its_mask_names() {
+        let request = UpdateRequest {
+            id: "a".into(),
+            fields: vec![Field::DisplayName, Field::AllowSourceCidr],
+            display_name: "x".into(),
+            scoped_roles: vec!["r".into()],
+            allow_source_cidr: vec![],
+        };
+        let body =
+            json!({"client": {"displayName": "x", "allowSourceCidr": []}, "updateMask": "displayName,allowSourceCidr"});
+        assert_eq!(request.body(), body);
     }
 
     #[test]

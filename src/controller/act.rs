@@ -19,7 +19,10 @@ use crate::{
     c1::{self, Session},
     clock::BootInstant,
     fault::{EffectKind, FaultPoint, reach},
-    plan::{Anchor, Delivered, RenderedTemplate, SecretSeen, status},
+    plan::{
+        Anchor, Delivered, RenderedTemplate, SecretSeen,
+        status::{self, Tried},
+    },
     secret::{Credential, Write},
 };
 
@@ -112,6 +115,8 @@ pub(super) async fn delete_client(
 pub async fn claim(ctx: &Context, object: &PersonalClient, seen: &SecretSeen) -> Result<(), Error> {
     let Some(mut delivered) = seen.delivered.clone() else { return Ok(()) };
     delivered.owner.uid = object.uid().unwrap_or_default();
+    // What stood on the object before it had a credential asks for nothing more.
+    delivered.answers = object.rotate_request();
     let namespace = object.namespace().unwrap_or_default();
     let text = serde_json::to_string(&delivered).unwrap_or_default();
     reach(FaultPoint::Before(EffectKind::Claim));
@@ -206,8 +211,7 @@ pub async fn record_failure(
     message: &str,
 ) -> Result<Option<(PersonalClient, PersonalClientStatus)>, Error> {
     let Some(object) = observe::read_object(ctx, tried).await? else { return Ok(None) };
-    let generation = tried.metadata.generation.unwrap_or_default();
-    let status = status::failure(&object, generation, reason, message, ctx.clock.now());
+    let status = status::failure(&object, &Tried::of(tried), reason, message, ctx.clock.now());
     if status == object.status_or_default() {
         return Ok(None);
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::{IssuerKind, IssuerRef, Reason},
-    c1::{self, Session},
+    c1::{self, Client, Session, UpdateRequest},
     clock::BootInstant,
     clock::Clock,
     inventory::Inventory,
@@ -189,6 +189,18 @@ impl Issuer {
             inventory.forget(id);
         }
         Ok(deleted)
+    }
+
+    /// Changes a client at C1, which is then listed as it was changed; `None`: there is none.
+    ///
+    /// # Errors
+    /// When C1 did not confirm.
+    pub async fn change(&self, session: &Session, request: &UpdateRequest) -> Result<Option<Client>, c1::Error> {
+        let changed = session.update(request).await?;
+        if let (Some(client), Some(inventory)) = (&changed, self.state().inventory) {
+            inventory.replace(client);
+        }
+        Ok(changed)
     }
 
     /// A list that was begun no earlier than `since`: the last one, if it will do, else one read now.

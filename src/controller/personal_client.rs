@@ -17,12 +17,13 @@ use super::{
     pilot::Pilot,
 };
 use crate::{
-    api::{PersonalClient, PersonalClientStatus, Reason},
+    api::{ConditionType, PersonalClient, PersonalClientStatus, Reason, condition::find},
+    c1::Field,
     clock::{BootInstant, LONGEST_SLEEP},
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, Anchor, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step, plan,
-        status,
+        Abandon, Anchor, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step,
+        Update, plan, status,
     },
 };
 
@@ -170,6 +171,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
             return fly(ctx, object, identity, start).await;
         }
+        Step::Update(step) => return fly(ctx, object.clone(), identity, Update::start((**step).clone(), object)).await,
         Step::Abandon(step) => return fly(ctx, object, identity, Abandon::start(step.clone(), None)).await,
         Step::Remove(step) => {
             let start = Remove::start(step.clone(), Anchor::of(&object));
@@ -218,7 +220,7 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
         Outcome::Issued { id, status } => {
             tracing::info!(object = name, client = id, "issued");
             ctx.metrics.client_issued();
-            tell(ctx, object, status).await;
+            tell(ctx, object, status, ConditionType::Ready).await;
             Ok(Action::requeue(SOON))
         }
         Outcome::Delivered => {
@@ -236,6 +238,12 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             Ok(Action::requeue(if deleting { pause(ctx, &uid) } else { SOON }))
         }
         Outcome::LookAgain { .. } => Ok(Action::requeue(pause(ctx, &uid))),
+        Outcome::Updated { status, fields, drifted } => {
+            tracing::info!(object = name, fields = names(fields), drifted = names(drifted), "changed in place");
+            tell_change(ctx, object, status).await;
+            tell_update(ctx, object, fields, drifted).await;
+            Ok(Action::requeue(SOON))
+        }
         Outcome::Abandoned { id } => {
             tracing::warn!(object = name, client = id, "client deleted, because nobody had its secret");
             ctx.metrics.client_abandoned();
@@ -280,31 +288,65 @@ async fn update_status(ctx: &Context, object: &PersonalClient, wanted: &Personal
     Ok(())
 }
 
-/// An event, if `Ready` says something new.
+/// Events, for what a status says that the one before did not.
 async fn tell_change(ctx: &Context, before: &PersonalClient, status: &PersonalClientStatus) {
     let old = before.status_or_default();
-    let said = |s: &PersonalClientStatus| {
-        crate::api::condition::find(&s.conditions, crate::api::ConditionType::Ready)
-            .map(|c| (c.reason.clone(), c.message.clone()))
-    };
-    if said(&old) != said(status) {
-        tell(ctx, before, status).await;
+    for kind in [ConditionType::Ready, ConditionType::RenewalFailing] {
+        let said = |s: &PersonalClientStatus| find(&s.conditions, kind).map(|c| (c.reason.clone(), c.message.clone()));
+        if said(&old) != said(status) {
+            tell(ctx, before, status, kind).await;
+        }
+    }
+    for client in &status.retiring {
+        let told = old.retiring.iter().any(|r| r.id == client.id && r.last_used_at == client.last_used_at);
+        if client.last_used_at.is_some() && !told {
+            let note = format!(
+                "client {} was replaced, and its overlap is over, but it is still used: some consumer has not reread Secret {}",
+                client.id,
+                before.secret_name()
+            );
+            ctx.events.publish(before.object_ref(&()), EventType::Warning, Reason::StillUsed, "Revoke", &note).await;
+        }
     }
 }
 
-/// An event with what `Ready` says.
-async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientStatus) {
-    let Some(condition) = crate::api::condition::find(&status.conditions, crate::api::ConditionType::Ready) else {
-        return;
-    };
+/// Events, for what was changed in place.
+async fn tell_update(ctx: &Context, object: &PersonalClient, fields: &[Field], drifted: &[Field]) {
+    let edited: Vec<Field> = fields.iter().filter(|field| !drifted.contains(field)).copied().collect();
+    let client = object.status.as_ref().and_then(|s| s.client.as_ref()).map(|c| c.id.clone()).unwrap_or_default();
+    if !edited.is_empty() {
+        let note = format!("{} of client {client}: changed in place", names(&edited));
+        ctx.events.publish(object.object_ref(&()), EventType::Normal, Reason::Updated, "Update", &note).await;
+    }
+    if !drifted.is_empty() {
+        let note = format!("{} of client {client}: somebody had changed it at C1, and it is put back", names(drifted));
+        ctx.events.publish(object.object_ref(&()), EventType::Warning, Reason::Drifted, "Update", &note).await;
+    }
+}
+
+fn names(fields: &[Field]) -> String {
+    fields.iter().map(|field| field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// An event with what a condition says.
+async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientStatus, kind: ConditionType) {
+    let Some(condition) = find(&status.conditions, kind) else { return };
     let reason = Reason::ALL.iter().find(|r| r.as_str() == condition.reason).copied().unwrap_or(Reason::Issuing);
-    let calm = status::is_ready(status) || matches!(reason, Reason::Issuing | Reason::Deleting);
-    let kind = if calm { EventType::Normal } else { EventType::Warning };
-    let note = match (&status.client, reason) {
-        (Some(client), Reason::Issued) => format!("{}: client {}", condition.message, client.id),
+    let works = kind == ConditionType::Ready && status::is_ready(status);
+    let calm = works || matches!(reason, Reason::Issuing | Reason::Deleting);
+    let event = if calm { EventType::Normal } else { EventType::Warning };
+    let former = object.status.as_ref().and_then(|s| s.client.as_ref());
+    let note = match (&status.client, kind) {
+        (_, ConditionType::RenewalFailing) => {
+            format!("the credential cannot be replaced or changed: {}", condition.message)
+        }
+        (Some(client), _) if reason == Reason::Issued => match former.filter(|f| f.id != client.id) {
+            Some(former) => format!("{}: client {}, in place of client {}", condition.message, client.id, former.id),
+            None => format!("{}: client {}", condition.message, client.id),
+        },
         _ => condition.message.clone(),
     };
-    ctx.events.publish(object.object_ref(&()), kind, reason, "Issue", &note).await;
+    ctx.events.publish(object.object_ref(&()), event, reason, "Issue", &note).await;
 }
 
 /// Deletes a client whose overlap is over, then strikes it from status.
@@ -326,13 +368,14 @@ async fn strike(ctx: &Context, object: &PersonalClient, id: &str, revoked: bool)
     let mut status = object.status_or_default();
     status.retiring.retain(|r| r.id != id);
     update_status(ctx, object, &status).await?;
-    if !revoked {
+    let (kind, reason, note) = if revoked {
+        (EventType::Normal, Reason::Retired, format!("client {id} was replaced, and is revoked: its overlap is over"))
+    } else {
         let note = format!(
             "client {id} does not carry the operator's marker any more, so it was not revoked: revoke it by hand"
         );
-        ctx.events
-            .publish(object.object_ref(&()), EventType::Warning, Reason::RevocationBlocked, "Revoke", &note)
-            .await;
-    }
+        (EventType::Warning, Reason::RevocationBlocked, note)
+    };
+    ctx.events.publish(object.object_ref(&()), kind, reason, "Revoke", &note).await;
     Ok(())
 }

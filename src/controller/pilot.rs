@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{FENCE_ANNOTATION, FINALIZER, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, Reason},
-    c1::{self, Certainty, CreateRequest},
+    c1::{self, Certainty, CreateRequest, Field, UpdateRequest},
     clock::BootInstant,
     fault::{EffectKind, FaultPoint, reach},
     plan::{
@@ -88,6 +88,7 @@ impl<'a> Pilot<'a> {
             Effect::Preflight { .. } => EffectKind::Preflight,
             Effect::Intend { .. } => EffectKind::Intend,
             Effect::Create(_) => EffectKind::Create,
+            Effect::Update(_) => EffectKind::UpdateClient,
             Effect::Deliver { .. } => EffectKind::Deliver,
             Effect::Record { .. } => EffectKind::Record,
             Effect::Burn { .. } => EffectKind::Burn,
@@ -106,6 +107,7 @@ impl<'a> Pilot<'a> {
                 self.maker = true;
                 self.create(&request).await
             }
+            Effect::Update(request) => self.update(request).await,
             Effect::Deliver { delivered, over } => self.deliver(*delivered, over.as_deref()).await,
             Effect::Record { at, status } => self.record(&at, &status).await,
             Effect::Burn { at, record } => self.write_record(&at, &record, None).await,
@@ -147,16 +149,9 @@ impl<'a> Pilot<'a> {
             Ok(session) => session,
             Err(answer) => return answer,
         };
-        let ids = match session.role_ids(roles).await {
-            Ok(Ok(ids)) => ids,
-            Ok(Err(role)) => {
-                let message = format!(
-                    "role {role} does not exist at {}: correct scopedRoles here or in the issuer's defaults",
-                    session.host()
-                );
-                return Answer::Refused { reason: Reason::RoleNotFound, message };
-            }
-            Err(error) => return refused(&error),
+        let ids = match role_ids(&session, roles).await {
+            Ok(ids) => ids,
+            Err(answer) => return answer,
         };
         let placeholder = "x".repeat(205);
         let delivered = self.placeholder(session.host());
@@ -181,8 +176,9 @@ impl<'a> Pilot<'a> {
                 uid: text.clone(),
             },
             cluster: self.ctx.config.cluster.clone(),
-            client: client.issued(&text, &self.object.issuer_ref(), host),
+            client: client.issued(&text, &self.object.issuer_ref(), host, &"x".repeat(50)),
             asked: text.clone(),
+            answers: Some("x".repeat(64)),
             data_digest: text,
             template: crate::plan::RenderedTemplate::default(),
             replaces: vec![],
@@ -238,6 +234,34 @@ impl<'a> Pilot<'a> {
                         self.ctx.memory.with(&uid, |known| known.unsent = unsent);
                         refused(&error)
                     }
+                    Certainty::Unknown => {
+                        Answer::Unknown { reason: error.reason(), message: error.kind.for_condition() }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Doing it twice does no harm, so that it is not known whether it took place matters little.
+    async fn update(&self, mut request: UpdateRequest) -> Answer {
+        let (session, issuer) = match (self.session(), &self.issuer) {
+            (Ok(session), Some(issuer)) => (session, issuer),
+            (Err(answer), _) => return answer,
+            (_, None) => return Answer::Conflict,
+        };
+        if request.fields.contains(&Field::ScopedRoles) {
+            request.scoped_roles = match role_ids(&session, &request.scoped_roles).await {
+                Ok(ids) => ids,
+                Err(answer) => return answer,
+            };
+        }
+        match issuer.change(&session, &request).await {
+            Ok(Some(client)) => Answer::Updated(Box::new(client)),
+            Ok(None) => Answer::Gone,
+            Err(error) => {
+                tracing::warn!(object = self.name(), client = request.id, %error, "change failed");
+                match error.certainty() {
+                    Certainty::NoEffect => refused(&error),
                     Certainty::Unknown => {
                         Answer::Unknown { reason: error.reason(), message: error.kind.for_condition() }
                     }
@@ -333,6 +357,21 @@ impl<'a> Pilot<'a> {
             reason: Reason::IssuerNotReady,
             message: format!("{} is not connected, or as another user than before", self.object.issuer_ref()),
         })
+    }
+}
+
+/// Roles by id.
+async fn role_ids(session: &c1::Session, roles: &[String]) -> Result<Vec<String>, Answer> {
+    match session.role_ids(roles).await {
+        Ok(Ok(ids)) => Ok(ids),
+        Ok(Err(role)) => {
+            let message = format!(
+                "role {role} does not exist at {}: correct scopedRoles here or in the issuer's defaults",
+                session.host()
+            );
+            Err(Answer::Refused { reason: Reason::RoleNotFound, message })
+        }
+        Err(error) => Err(refused(&error)),
     }
 }
 

@@ -48,7 +48,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{api::client_issuer::IssuerAuth, c1::Deadlines, controller::shard::Shard, plan::Timing};
+    use crate::{
+        api::{Overlap, client_issuer::IssuerAuth},
+        c1::Deadlines,
+        controller::shard::Shard,
+        plan::Timing,
+    };
 
     fn tenant(domain: Option<&str>, url: Option<&str>) -> TenantSpec {
         TenantSpec {
@@ -69,7 +74,13 @@ mod tests {
             namespace: "c1-system".into(),
             allowed_hosts: vec!["localhost:8443".into()],
             allowed_hosts_namespaced: false,
-            timing: Timing { budget: zero, grace: zero, skew: zero, settle: zero, overlap: zero },
+            timing: Timing {
+                budget: zero,
+                grace: zero,
+                skew: zero,
+                settle: zero,
+                overlap: Overlap { least: zero, most: zero },
+            },
             deadlines: Deadlines { create: zero, call: zero },
             inventory_interval: zero,
             concurrency: 1,

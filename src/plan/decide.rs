@@ -6,18 +6,17 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Marker,
-    evidence::{Opened, Presence},
+    evidence::Opened,
     guards::Guards,
     marker,
-    need::lost,
+    need::{Bar, lost},
     observed::{Observed, SecretView},
-    record::{Content, Delivered, Record, SecretSeen},
+    record::{Delivered, Record, SecretSeen},
     status,
     step::{AbandonStep, Look, Plan, Step},
-    wanted::{asked, template_digest},
 };
 use crate::{
-    api::{FINALIZER, IssuedClient, PersonalClientStatus, Reason, RetiringClient},
+    api::{FINALIZER, PersonalClientStatus, Reason},
     c1::Client,
 };
 
@@ -74,6 +73,9 @@ impl<'a> Decision<'a> {
             // No evidence of anything: neither that the Secret is lost, nor that it does not hold a client.
             return Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) };
         }
+        if self.o.object.is_suspended() {
+            return self.suspended();
+        }
         self.finalizer_torn_off()
             .or_else(|| self.secret_wins())
             .or_else(|| self.secret_left())
@@ -82,10 +84,28 @@ impl<'a> Decision<'a> {
             .unwrap_or_else(|| self.former_and_current())
     }
 
+    /// Only what is known is written down, and overlaps end. No attempt is judged: this may be a copy of the cluster, and the
+    /// attempt its original's.
+    fn suspended(&self) -> Plan {
+        self.finalizer_torn_off()
+            .or_else(|| self.secret_wins())
+            .or_else(|| self.first_the_truth())
+            .or_else(|| self.retiring_due())
+            .unwrap_or_else(|| match self.need() {
+                Some(Ok((need, _))) if !need.is_renewal() => self.not_ready(
+                    Reason::Suspended,
+                    "suspend is true: no credential is issued; set it to false, or take it away, to go on",
+                ),
+                Some(Err(look)) => self.step(Step::Look(look)),
+                _ => self.steady(),
+            })
+    }
+
     /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, the present credential does
     /// not wait for that; unless delivery fails as well, where each try would leave one more.
     fn former_and_current(&self) -> Plan {
-        let current = || self.new_client().or_else(|| self.rendering()).unwrap_or_else(|| self.steady());
+        let changed = || self.update().or_else(|| self.rendering());
+        let current = || self.new_client().or_else(changed).unwrap_or_else(|| self.steady());
         let former = || self.strays().or_else(|| self.retiring_due());
         let strays = self.listed().filter(|(client, marker)| self.is_stray(client, marker)).count();
         if !self.o.delete_failed || strays >= MOST_STRAYS {
@@ -102,76 +122,6 @@ impl<'a> Decision<'a> {
         let client =
             self.status.client.is_some() || matches!(self.holding(), Holding::Ours(..)) || self.record.open.is_some();
         (client && !self.has_finalizer()).then(|| self.step(Step::AddFinalizer))
-    }
-
-    /// Row 4: the Secret holds a client that status does not name. It is the truth.
-    fn secret_wins(&self) -> Option<Plan> {
-        let Holding::Ours(seen, delivered) = self.holding() else { return None };
-        let client = &delivered.client;
-        if self.status.client.as_ref().is_some_and(|c| c.id == client.id) || self.is_abandoned(&client.attempt) {
-            return None;
-        }
-        match seen.content {
-            Content::Unread => return Some(self.step(Step::Look(Look::Live))),
-            Content::Altered => return None,
-            Content::Intact { .. } => {}
-        }
-        match self.presence(client) {
-            Presence::Gone | Presence::MarkerLost => None,
-            Presence::Ask => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
-            // Against a client that is known to be current, only one that is known to live.
-            Presence::Unproven if self.status.client.is_some() && self.guards.prove_takeover => {
-                self.prove(seen, delivered)
-            }
-            Presence::Live | Presence::Unproven => Some(self.take_over(seen, delivered)),
-        }
-    }
-
-    /// What the list does not show, a read may.
-    fn prove(&self, seen: &SecretSeen, delivered: &Delivered) -> Option<Plan> {
-        let client = &delivered.client;
-        if self.identity().is_none() || self.inventory().is_none() {
-            // The issuer's first look is under way, and tells.
-            return Some(self.nothing());
-        }
-        if !self.is_mine(&client.host, &client.user_id) {
-            return None;
-        }
-        match self.read(&client.id) {
-            None => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
-            Some(Presence::Live) => Some(self.take_over(seen, delivered)),
-            Some(Presence::MarkerLost) => None,
-            // C1 may not show it yet. A new one is issued when it certainly is not there.
-            Some(_) => {
-                let open = self.record.open.as_ref().filter(|o| o.attempt == client.attempt).map(|o| o.started_at);
-                let made = client.created_at.as_ref().map(|t| t.0).or(open);
-                let young = made.is_some_and(|made| !self.is_settled(made));
-                young.then(|| Plan { step: Step::Nothing, wake: Some(self.now + SECRET_UNREADABLE) })
-            }
-        }
-    }
-
-    /// Row 5: a Secret whose owner does not live any more. Adopted when its client lives; else a normal attempt takes it over.
-    fn secret_left(&self) -> Option<Plan> {
-        let Holding::Left(seen, delivered) = self.holding() else { return None };
-        let client = &delivered.client;
-        if self.status.client.is_some() || self.is_abandoned(&client.attempt) || self.expired(client) {
-            return None;
-        }
-        let identity = self.o.issuer.as_ref()?.identity.as_ref()?;
-        if (&client.host, &client.user_id) != (&identity.host, &identity.user_id) {
-            return None;
-        }
-        if seen.content == Content::Unread {
-            return Some(self.step(Step::Look(Look::Live)));
-        }
-        match (seen.content, self.read(&client.id)) {
-            (Content::Altered, _) | (_, Some(Presence::Gone | Presence::MarkerLost)) => None,
-            // Whoever deletes the object from now on must find us waiting.
-            (_, Some(_)) if !self.has_finalizer() => Some(self.step(Step::AddFinalizer)),
-            (_, Some(_)) => Some(self.step(Step::Claim(Box::new(seen.clone())))),
-            (_, None) => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
-        }
     }
 
     /// The credential that status names is lost, and status does not say so. Nothing else is done before it does: not even an
@@ -214,116 +164,42 @@ impl<'a> Decision<'a> {
         Some(self.abandon(marker.attempt, client, false))
     }
 
-    /// Row 11: a retiring client whose overlap is over. One that C1 may not know everywhere yet is not taken for gone.
-    fn retiring_due(&self) -> Option<Plan> {
-        let issuer = self.o.issuer.as_ref().filter(|i| !i.clock_off)?;
-        let identity = issuer.identity.as_ref()?;
-        let due = self.status.retiring.iter().find(|r| {
-            r.revoke_time.0 <= self.now
-                && (&r.host, &r.user_id) == (&identity.host, &identity.user_id)
-                && !self.secret_names(&r.id)
-                && self.is_settled(r.since.0)
-        })?;
-        // Should its create have taken effect twice, nobody remembers the other when it is struck: it must have been seen.
-        let seen = self.inventory().is_some_and(|i| i.began >= due.since.0 + self.o.timing.settle);
-        Some(match self.marked(&due.id) {
-            _ if !seen && !self.o.listed => self.step(Step::Look(Look::List)),
-            None => self.step(Step::Look(Look::Client(due.id.clone()))),
-            Some(true) => self.step(Step::Revoke(due.id.clone())),
-            Some(false) => self.step(Step::Strike(due.id.clone())),
-        })
-    }
-
     /// Row 12: a client is needed.
     fn new_client(&self) -> Option<Plan> {
         let need = match self.need()? {
             Ok((need, _)) => need,
             Err(look) => return Some(self.step(Step::Look(look))),
         };
-        let wanted = match self.gate(need) {
-            Ok(plan) => return Some(plan),
-            Err(wanted) => wanted,
+        if let Some(step) = self.say_how_it_stands().filter(|_| need.is_renewal()) {
+            return Some(self.step(step));
+        }
+        Some(match self.gate(need) {
+            Ok(wanted) => self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)),
+            Err(bar) => self.barred(need.is_renewal(), bar),
+        })
+    }
+
+    /// A new client is needed, or a change, and cannot be had now; whether the present one works, and is what the spec asks for.
+    pub(super) fn barred(&self, works: bool, bar: Bar) -> Plan {
+        let told = |reason, message: &str| {
+            if works { self.cannot_be_replaced(reason, message) } else { self.not_ready(reason, message) }
         };
-        Some(self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)))
-    }
-
-    /// Row 13: the template changed, or somebody changed what it put there.
-    fn rendering(&self) -> Option<Plan> {
-        let Holding::Ours(seen, delivered) = self.holding() else { return None };
-        let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
-        match seen.content {
-            Content::Unread if delivered.template.digest != wanted => Some(self.step(Step::Look(Look::Live))),
-            Content::Intact { rendered: false } => Some(self.step(Step::Render(Box::new(seen.clone())))),
-            _ => None,
+        let plan = match bar {
+            Bar::Wait => self.nothing(),
+            Bar::Pause(until) => Plan { step: Step::Nothing, wake: Some(until) },
+            Bar::Because(reason, message) => told(reason, &message),
+            Bar::Full => {
+                let message =
+                    "the replaced clients of earlier changes still live: this one waits until an overlap is over";
+                Plan { wake: self.next_end(), ..told(Reason::Issuing, message) }
+            }
+        };
+        if !works {
+            return plan;
         }
-    }
-
-    /// All is as it should be; or the credential is past its lifetime, which is said.
-    fn steady(&self) -> Plan {
-        let Some(client) = &self.status.client else { return self.nothing() };
-        if self.expired(client) {
-            return self.not_ready(
-                Reason::Expired,
-                "the credential is past its lifetime: change spec.expires to issue a new one",
-            );
-        }
-        let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
-        let lives = matches!(self.presence(client), Presence::Live | Presence::MarkerLost);
-        if !status::is_ready(&self.status) && (past || !lives) {
-            // It was said that it does not work, and nothing proves yet that it does.
-            return self.nothing();
-        }
-        let mut base = self.status.clone();
-        if let Holding::Ours(seen, _) = self.holding()
-            && matches!(seen.content, Content::Intact { .. })
-        {
-            base.secret_resource_version = Some(seen.resource_version.clone());
-        }
-        let wanted = status::ready(&base, self.o.object.secret_name(), self.generation(), self.now);
-        let expires = client.expires_time.as_ref().map(|t| t.0).filter(|time| *time > self.now);
-        let wake = expires.into_iter().chain(self.next_end()).min();
-        let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
-        Plan { step, wake }
-    }
-
-    /// When the next of the retiring clients is due: its overlap is over, and C1 shows what it may show late.
-    pub(super) fn next_end(&self) -> Option<Timestamp> {
-        let ends = self.status.retiring.iter().map(|r| r.revoke_time.0.max(r.since.0 + self.o.timing.settle));
-        ends.filter(|end| *end > self.now).min()
-    }
-
-    /// Takes the Secret's client for the current one.
-    fn take_over(&self, seen: &SecretSeen, delivered: &Delivered) -> Plan {
-        match self.replaced(delivered) {
-            Ok(replaced) => self.step(Step::UpdateStatus(Box::new(self.with_current(seen, delivered, &replaced)))),
-            Err(look) => self.step(Step::Look(look)),
-        }
-    }
-
-    fn with_current(
-        &self,
-        seen: &SecretSeen,
-        delivered: &Delivered,
-        replaced: &[&RetiringClient],
-    ) -> PersonalClientStatus {
-        let overlap = self.o.timing.overlap;
-        let former = self.status.client.as_ref().map(|c| status::retiring(c, self.now, overlap));
-        let name = self.o.object.secret_name();
-        let mut status = status::record(&self.status, &delivered.client, name, &seen.resource_version, former);
-        for owed in replaced {
-            // Whoever was replaced by this delivery gets the whole overlap from now on: the consumers may never have seen
-            // the new credential. Which those are cannot be told here.
-            status.retiring.retain(|r| r.id != owed.id);
-            status.retiring.push(status::retiring_anew(owed, self.now, overlap));
-        }
-        if !matches!(seen.content, Content::Intact { rendered: true }) {
-            status.secret_resource_version = None;
-        }
-        if delivered.asked != asked(&self.o.object.spec) {
-            let message = "the credential of an earlier spec was delivered: a new one is being issued";
-            return status::not_ready(&status, Reason::Issuing, message, self.generation(), self.now);
-        }
-        status::ready(&status, name, self.generation(), self.now)
+        // While it cannot be replaced it goes on: a new template is rendered, and should it expire, that is said.
+        let plan = Plan { wake: plan.wake.into_iter().chain(self.next_time()).min(), ..plan };
+        if plan.step == Step::Nothing { self.rendering().unwrap_or(plan) } else { plan }
     }
 
     // --- small questions ------------------------------------------------------------------------------------------
@@ -384,11 +260,6 @@ impl<'a> Decision<'a> {
         self.o.object.retains()
     }
 
-    /// By the wall clock, as far as it can be believed.
-    pub(super) fn expired(&self, client: &IssuedClient) -> bool {
-        !self.clock_off() && client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now)
-    }
-
     pub(super) fn since(&self, time: Timestamp) -> Duration {
         self.now.duration_since(time).try_into().unwrap_or_default()
     }
@@ -411,7 +282,11 @@ impl<'a> Decision<'a> {
 
     /// Says why the credential is not there or not as wanted. A status that says so already is not written again.
     pub(super) fn not_ready(&self, reason: Reason, message: &str) -> Plan {
-        let wanted = status::not_ready(&self.status, reason, message, self.generation(), self.now);
+        self.says(status::not_ready(&self.status, reason, message, self.generation(), self.now))
+    }
+
+    /// Says this, unless status does already.
+    pub(super) fn says(&self, wanted: PersonalClientStatus) -> Plan {
         let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
         Plan { step, wake: None }
     }

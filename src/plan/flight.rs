@@ -8,6 +8,7 @@
 //!                                           ↓ conflict, lost answer: read Secret, read object, deliver again or
 //! abandon  read object → burn → read Secret → fence → delete client
 //!          └ no Secret: read object
+//! update   update → record
 //! remove   fence → delete Secret → delete clients → remove finalizer
 //! ```
 
@@ -20,11 +21,12 @@ use super::{
     observed::SecretView,
     record::{Delivered, Record, SecretSeen},
     remove::Remove,
+    update::Update,
     withdraw::Withdraw,
 };
 use crate::{
     api::{PersonalClient, PersonalClientStatus, Reason},
-    c1::{Client, CreateRequest},
+    c1::{Client, CreateRequest, Field, UpdateRequest},
 };
 
 /// Which object, and which version of it: every write is conditional on both.
@@ -66,6 +68,8 @@ pub enum Effect {
     },
     /// Make the client. Never repeated.
     Create(CreateRequest),
+    /// Change a client in place.
+    Update(UpdateRequest),
     /// Write the Secret, conditional: create it, or replace the version that was seen.
     Deliver {
         /// What the Secret says of itself; the shell adds the digest of the data.
@@ -126,6 +130,8 @@ pub enum Answer {
     Ids(Vec<String>),
     /// The client was made.
     Created(Box<Client>),
+    /// The client as it was changed.
+    Updated(Box<Client>),
     /// The Secret as it is.
     Secret(SecretView),
     /// The object as it is; `None`: it is gone, or another of that name.
@@ -178,6 +184,15 @@ pub enum Outcome {
         /// No client of the attempt can exist: it may be used again.
         unsent: bool,
     },
+    /// The client was changed in place, or it is said that it cannot be.
+    Updated {
+        /// The status as it was written.
+        status: Box<PersonalClientStatus>,
+        /// What was changed.
+        fields: Vec<Field>,
+        /// Which of these somebody had changed at C1.
+        drifted: Vec<Field>,
+    },
     /// A client was deleted because nobody had its secret.
     Abandoned {
         /// Its id.
@@ -202,6 +217,8 @@ pub enum Outcome {
 pub enum Flight {
     /// A client is being issued.
     Issue(Box<Issue>),
+    /// A client is being changed in place.
+    Update(Box<Update>),
     /// A client is being abandoned.
     Abandon(Box<Abandon>),
     /// A delivery is being taken back.
@@ -219,6 +236,7 @@ impl Flight {
         match self {
             Self::Abandon(_) | Self::Withdraw(_) => true,
             Self::Issue(issue) => issue.looks_back(),
+            Self::Update(update) => update.puts_back(),
             Self::Remove(_) | Self::Landed(_) => false,
         }
     }
@@ -237,6 +255,7 @@ pub(super) fn landed(outcome: Outcome) -> Next {
 pub fn next(flight: Flight, answer: Answer, now: Timestamp, guards: &Guards) -> Next {
     match flight {
         Flight::Issue(issue) => issue.next(answer, now, guards),
+        Flight::Update(update) => update.next(answer, now),
         Flight::Abandon(abandon) => abandon.next(answer, now, guards),
         Flight::Withdraw(withdraw) => withdraw.next(answer, now),
         Flight::Remove(remove) => remove.next(answer),

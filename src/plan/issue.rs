@@ -9,13 +9,13 @@ use super::{
     marker,
     observed::{SecretView, Timing},
     record::{Content, Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
-    status,
+    renewal, status,
     step::{AbandonStep, IssueStep, Need},
     wanted::asked,
     withdraw::Withdraw,
 };
 use crate::{
-    api::{IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient},
+    api::{IssuedClient, Lifetime, PersonalClient, PersonalClientStatus, Reason, RetiringClient, Rotation},
     c1::{Client, CreateRequest},
 };
 
@@ -258,13 +258,21 @@ impl Issue {
     }
 
     fn recorded_status(&self, client: &IssuedClient, secret: &Anchor, now: Timestamp) -> PersonalClientStatus {
-        let base = PersonalClientStatus { retiring: self.retiring(now), ..self.step.status.clone() };
+        let answers = self.answers().or_else(|| self.step.status.last_handled_rotate_at.clone());
+        let base = PersonalClientStatus {
+            retiring: self.retiring(now),
+            last_handled_rotate_at: answers,
+            update_refused_generation: None,
+            ..self.step.status.clone()
+        };
         let mut status = status::record(&base, client, &self.step.secret_name, &secret.resource_version, None);
         if !matches!(self.step.need, Need::SecretLost | Need::Revoked) {
             // After a loss they stay: whoever keeps altering the Secret must not make us mint without end.
             status.failed_issuance_attempts = None;
             status.last_failure_time = None;
+            status.last_failed_rotate_at = None;
         }
+        let status = renewal::with_renewal(&self.object, status);
         let generation = self.object.metadata.generation.unwrap_or_default();
         status::ready(&status, &self.step.secret_name, generation, now)
     }
@@ -333,12 +341,18 @@ impl Issue {
     }
 
     fn issued(&self, client: Client) -> IssuedClient {
-        client.issued(&self.step.attempt, &self.step.issuer_ref, &self.step.identity.host)
+        let requested = self.step.wanted.requested();
+        client.issued(&self.step.attempt, &self.step.issuer_ref, &self.step.identity.host, &requested)
+    }
+
+    /// The request that this issue answers.
+    fn answers(&self) -> Option<String> {
+        self.step.record.open.as_ref().and_then(|open| open.answers.clone())
     }
 
     /// The clients that retire with this issue. What the Secret holds is replaced only now, whatever status said of it.
     fn retiring(&self, now: Timestamp) -> Vec<RetiringClient> {
-        let overlap = self.timing.overlap;
+        let overlap = Rotation::overlap(self.object.spec.rotation.as_ref(), self.timing.overlap).least;
         let held = self.step.secret.as_ref().and_then(|s| s.delivered.as_ref()).map(|d| &d.client.id);
         let renew = |r: &RetiringClient| {
             if Some(&r.id) == held { status::retiring_anew(r, now, overlap) } else { r.clone() }
@@ -360,6 +374,7 @@ impl Issue {
             cluster: self.cluster.clone(),
             client: client.clone(),
             asked: asked(&self.object.spec),
+            answers: self.answers(),
             data_digest: String::new(),
             template: RenderedTemplate::of(self.object.spec.secret_template.as_ref()),
             replaces: self.retiring(now),

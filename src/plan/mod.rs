@@ -2,7 +2,7 @@
 //! does to a `PersonalClient`:
 //!
 //! * [`plan`] looks at all that is known of one object and says the one thing to do next (the table of `docs/protocol.md`, in its order);
-//! * [`next`] runs a transaction (issue, abandon, withdraw, removal) step by step (`docs/protocol.md`).
+//! * [`next`] runs a transaction (issue, update, abandon, withdraw, removal) step by step (`docs/protocol.md`).
 //!
 //! The shell ([`crate::controller`]) gathers, performs, and feeds answers back.
 
@@ -11,17 +11,23 @@ mod decide;
 mod evidence;
 mod flight;
 mod guards;
+mod in_place;
 mod issue;
 pub mod marker;
 mod need;
 pub mod observed;
+mod overlap;
 mod record;
 mod removal;
 mod remove;
+mod renewal;
 #[cfg(test)]
 mod scenarios;
 pub mod status;
+mod steady;
 mod step;
+mod take_over;
+mod update;
 mod wanted;
 mod withdraw;
 
@@ -39,7 +45,8 @@ pub use record::{
 };
 pub use remove::Remove;
 use sha2::{Digest, Sha256};
-pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, Step, Victim};
+pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, Step, UpdateStep, Victim};
+pub use update::Update;
 pub use wanted::{Wanted, asked, template_digest};
 pub use withdraw::Withdraw;
 

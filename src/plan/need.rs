@@ -11,11 +11,23 @@ use super::{
     evidence::{Opened, Presence},
     observed::SecretView,
     record::{Content, Delivered, OpenAttempt},
-    status,
+    status::{self, Tried},
     step::{IssueStep, Look, Need, Plan, Step},
     wanted::{Wanted, asked},
 };
 use crate::api::{IssuedClient, PersonalClientStatus, Reason, RetiringClient};
+
+/// What stands between a need and its issue.
+pub(super) enum Bar {
+    /// Something is under way that will tell.
+    Wait,
+    /// The last attempt failed: the next one waits until then.
+    Pause(Timestamp),
+    /// A person has to change something, or it comes right by itself.
+    Because(Reason, String),
+    /// As many replaced clients live as may.
+    Full,
+}
 
 /// How many replaced clients may live at once; while there are that many, further rotations wait.
 const MOST_RETIRING: usize = 3;
@@ -47,12 +59,13 @@ impl Decision<'_> {
                 _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
                     return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
                 }
-                _ if delivered.asked != asked(&self.o.object.spec) => {
+                _ if delivered.asked != asked(&self.o.object.spec) || self.cannot_be_changed(client) => {
                     return need(Need::SpecChanged, String::new());
                 }
                 _ => {}
             },
         }
+        let renewal = || self.renewal_need(client).map(|need| Ok((need, String::new())));
         match self.presence(client) {
             Presence::Ask => Some(Err(Look::Client(client.id.clone()))),
             Presence::Gone if !self.expired(client) => {
@@ -62,60 +75,73 @@ impl Decision<'_> {
             Presence::Unproven if status::ready_reason(&self.status) == Some(Reason::Revoked.as_str()) => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
-            _ => None,
+            _ => renewal(),
         }
     }
 
-    /// What stands between a need and its issue; `Err`: nothing, and this is what is to be asked.
-    pub(super) fn gate(&self, need: Need) -> Result<Plan, Wanted> {
-        if let Some(plan) = self.issuer_missing() {
-            return Ok(plan);
-        }
-        let Some(issuer) = &self.o.issuer else { return Ok(self.nothing()) };
+    /// What is to be asked, when the issuer is usable and allows it.
+    pub(super) fn allowed(&self) -> Result<Wanted, Bar> {
+        self.issuer_bars()?;
+        let Some(issuer) = &self.o.issuer else { return Err(Bar::Wait) };
         let reference = self.o.object.issuer_ref();
-        let wanted = match Wanted::of(&self.o.object, &issuer.defaults) {
-            Ok(wanted) => wanted,
-            Err(error) => return Ok(self.not_ready(Reason::RequestRejected, &error.to_string())),
-        };
+        let wanted = Wanted::of(&self.o.object, &issuer.defaults)
+            .map_err(|error| Bar::Because(Reason::RequestRejected, error.to_string()))?;
         let namespace = self.o.object.metadata.namespace.clone().unwrap_or_default();
         if issuer.namespace_selected.is_none() {
-            return Ok(self.nothing());
+            return Err(Bar::Wait);
         }
         if let Some(message) = wanted.denied(&reference, issuer, &namespace) {
-            return Ok(self.not_ready(Reason::DeniedByPolicy, &message));
+            return Err(Bar::Because(Reason::DeniedByPolicy, message));
         }
+        Ok(wanted)
+    }
+
+    /// The same, when nothing stands between a need and its issue.
+    pub(super) fn gate(&self, need: Need) -> Result<Wanted, Bar> {
+        let wanted = self.allowed()?;
         if matches!(self.holding(), Holding::Foreign) {
             let name = self.o.object.secret_name();
             let message = format!(
                 "Secret {name} exists and was not made by the operator for this object: delete or rename it, or delete this object and create it anew with another secretName"
             );
-            return Ok(self.not_ready(Reason::SecretConflict, &message));
+            return Err(Bar::Because(Reason::SecretConflict, message));
         }
-        if let Some(until) = self.backoff(need) {
-            return Ok(Plan { step: Step::Nothing, wake: Some(until) });
+        if let Some(until) = self.backoff(lost(need)) {
+            return Err(Bar::Pause(until));
         }
-        // Those of another user never end by themselves.
+        // Those of another user never end by themselves. A credential that does not work any more does not wait for them.
         let ending = self.status.retiring.iter().filter(|r| self.is_mine(&r.host, &r.user_id)).count();
-        let full = ending >= MOST_RETIRING && matches!(need, Need::SpecChanged);
-        if full {
-            let message = "the replaced clients of earlier changes still live: this one waits until an overlap is over";
-            return Ok(Plan { wake: self.next_end(), ..self.not_ready(Reason::Issuing, message) });
+        let works = self.status.client.as_ref().is_some_and(|client| !self.expired(client));
+        let waits = need == Need::SpecChanged || (need.is_renewal() && works);
+        if ending >= MOST_RETIRING && waits {
+            return Err(Bar::Full);
         }
-        Err(wanted)
+        Ok(wanted)
     }
 
     /// The issuer is not there, or not usable.
-    pub(super) fn issuer_missing(&self) -> Option<Plan> {
+    fn issuer_bars(&self) -> Result<(), Bar> {
         let reference = self.o.object.issuer_ref();
         let Some(issuer) = &self.o.issuer else {
-            return Some(self.not_ready(Reason::IssuerNotFound, &format!("{reference} does not exist")));
+            return Err(Bar::Because(Reason::IssuerNotFound, format!("{reference} does not exist")));
         };
-        let Some((reason, message)) = &issuer.not_ready else {
+        match &issuer.not_ready {
+            Some((reason, message)) => {
+                Err(Bar::Because(Reason::IssuerNotReady, format!("{reference} is not ready: {reason}: {message}")))
+            }
             // Its first look, or the write of its finalizer, is under way, and tells all objects when it is over.
-            let unknown = issuer.identity.is_none() || issuer.inventory.is_none();
-            return (unknown || !issuer.held).then(|| self.nothing());
-        };
-        Some(self.not_ready(Reason::IssuerNotReady, &format!("{reference} is not ready: {reason}: {message}")))
+            None if issuer.identity.is_none() || issuer.inventory.is_none() || !issuer.held => Err(Bar::Wait),
+            None => Ok(()),
+        }
+    }
+
+    /// What is said while the issuer is not there, or not usable.
+    pub(super) fn issuer_missing(&self) -> Option<Plan> {
+        match self.issuer_bars() {
+            Err(Bar::Because(reason, message)) => Some(self.not_ready(reason, &message)),
+            Err(_) => Some(self.nothing()),
+            Ok(()) => None,
+        }
     }
 
     pub(super) fn issue(&self, need: Need, wanted: Wanted) -> Plan {
@@ -148,6 +174,7 @@ impl Decision<'_> {
             host: identity.host.clone(),
             user_id: identity.user_id.clone(),
             secret_name: secret_name.clone(),
+            answers: self.o.object.rotate_request(),
         });
         let secret = match &self.o.secret {
             SecretView::Present(seen) => Some(seen.clone()),
@@ -178,7 +205,7 @@ impl Decision<'_> {
             return None;
         }
         let unnamed = |id: &str| !self.status_names(id);
-        let overlap = self.o.timing.overlap;
+        let overlap = self.overlap().least;
         let held = Some(&delivered.client).filter(|held| unnamed(&held.id));
         let held = match held.map(|held| (held, self.may_live(held))) {
             Some((held, None)) => return Some(Step::Look(Look::Client(held.id.clone()))),
@@ -238,23 +265,25 @@ impl Decision<'_> {
             base.failed_issuance_attempts = None;
         }
         base.observed_generation = self.generation();
-        status::failed(&base, reason, why, self.generation(), self.now)
+        status::failed(&Tried::of(&self.o.object), &base, reason, why, self.generation(), self.now)
     }
 
-    /// Until when the next attempt waits: a minute (or five seconds, where it may come right by itself), doubling to an hour. A new spec does not wait; nor does the first loss in a day.
-    fn backoff(&self, need: Need) -> Option<Timestamp> {
+    /// Until when the next attempt waits: a minute (or five seconds, where it may come right by itself), doubling to an hour. A new spec
+    /// does not wait, nor a new request; nor does the first loss in a day.
+    pub(super) fn backoff(&self, loss: Option<Reason>) -> Option<Timestamp> {
         let failures = u32::try_from(self.status.failed_issuance_attempts?).unwrap_or(0);
         let last = self.status.last_failure_time.as_ref()?.0;
-        if self.status.observed_generation != self.generation() {
+        let asked_anew = self.requested().is_some_and(|text| self.status.last_failed_rotate_at.as_ref() != Some(&text));
+        if self.status.observed_generation != self.generation() || asked_anew {
             return None;
         }
-        let reason = status::ready_reason(&self.status).unwrap_or_default();
+        let reason = status::failing_reason(&self.status).unwrap_or_default();
         let is = |r: Reason| reason == r.as_str();
-        let doublings = if lost(need).is_some_and(is) { failures.checked_sub(2)? } else { failures.checked_sub(1)? };
+        let doublings = if loss.is_some_and(is) { failures.checked_sub(2)? } else { failures.checked_sub(1)? };
         // What a person has to change, or has done, is not tried often; all else may be over soon.
         let slow = Reason::ALL.iter().any(|r| is(*r) && status::standing(*r) == status::Standing::Stalled)
             || is(Reason::SecretRefused)
-            || lost(need).is_some();
+            || loss.is_some();
         let base = if slow { Duration::from_mins(1) } else { Duration::from_secs(5) };
         let pause = base.saturating_mul(1 << doublings.min(12)).min(BACKOFF_LONGEST);
         let until = last + spread(pause, self.o.object.metadata.uid.as_deref().unwrap_or_default());
@@ -267,7 +296,7 @@ pub(super) fn lost(need: Need) -> Option<Reason> {
     match need {
         Need::SecretLost => Some(Reason::SecretLost),
         Need::Revoked => Some(Reason::Revoked),
-        Need::First | Need::SpecChanged => None,
+        Need::First | Need::SpecChanged | Need::Requested | Need::Renewal => None,
     }
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::record::{Record, SecretSeen};
 use crate::{
-    api::{IssuerDefaults, PersonalClient, Reason},
+    api::{IssuerDefaults, Overlap, PersonalClient, Reason},
     c1::Client,
 };
 
@@ -78,8 +78,8 @@ pub struct Timing {
     pub skew: Duration,
     /// How long C1 may take to show a client everywhere. A younger one is never gone.
     pub settle: Duration,
-    /// How long a replaced client lives on.
-    pub overlap: Duration,
+    /// How long a replaced client lives on, where its object does not say.
+    pub overlap: Overlap,
 }
 
 /// An issuer, as far as it matters for one object.

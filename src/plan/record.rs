@@ -44,6 +44,9 @@ pub struct OpenAttempt {
     pub user_id: String,
     /// The Secret that it was for.
     pub secret_name: String,
+    /// The request for a new credential that it answers: the one that stood on the object when it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
 }
 
 /// An attempt that was given up.
@@ -113,6 +116,9 @@ pub struct Delivered {
     pub client: IssuedClient,
     /// Digest of what the spec asked when the client was made.
     pub asked: String,
+    /// The request for a new credential that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
     /// Digest of the four keys.
     pub data_digest: String,
     /// What the template put there.
@@ -232,6 +238,7 @@ mod tests {
             host: "h".into(),
             user_id: "u".into(),
             secret_name: "s".into(),
+            answers: None,
         };
         let abandoned = (0..12).map(|n| AbandonedAttempt { attempt: n.to_string(), since: at(100) }).collect();
         let burnt = Record { open: Some(open), abandoned }.burnt(at(200));

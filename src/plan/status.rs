@@ -17,6 +17,23 @@ pub enum Standing {
     Stalled,
 }
 
+/// What a transaction was begun for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tried {
+    /// The generation of the object then.
+    pub generation: i64,
+    /// The request for a new credential that stood on it.
+    pub request: Option<String>,
+}
+
+impl Tried {
+    /// Of an object as it was read.
+    #[must_use]
+    pub fn of(object: &PersonalClient) -> Self {
+        Self { generation: object.metadata.generation.unwrap_or_default(), request: object.rotate_request() }
+    }
+}
+
 /// Whether a failure of this kind needs a person.
 #[must_use]
 pub fn standing(reason: Reason) -> Standing {
@@ -28,6 +45,7 @@ pub fn standing(reason: Reason) -> Standing {
         | Reason::MarkerTruncated
         | Reason::InventoryIncomplete
         | Reason::Expired
+        | Reason::Suspended
         | Reason::HostNotAllowed
         | Reason::InvalidConfiguration
         | Reason::Unauthorized
@@ -39,11 +57,59 @@ pub fn standing(reason: Reason) -> Standing {
 /// The status of an object whose Secret holds a credential that works and is what the spec asks for.
 #[must_use]
 pub fn ready(base: &PersonalClientStatus, secret_name: &str, generation: i64, now: Timestamp) -> PersonalClientStatus {
+    nothing_failing(works(base, &holds(secret_name), generation, now))
+}
+
+/// What `Ready` says of a credential that works.
+#[must_use]
+pub fn holds(secret_name: &str) -> String {
+    format!("Secret {secret_name} holds the credential")
+}
+
+/// The same, whether or not its replacement fails.
+#[must_use]
+pub fn works(base: &PersonalClientStatus, message: &str, generation: i64, now: Timestamp) -> PersonalClientStatus {
     let mut status = PersonalClientStatus { observed_generation: generation, ..base.clone() };
-    let message = format!("Secret {secret_name} holds the credential");
-    set(&mut status.conditions, ConditionType::Ready, true, Reason::Issued, &message, generation, now);
+    set(&mut status.conditions, ConditionType::Ready, true, Reason::Issued, message, generation, now);
     clear(&mut status.conditions, ConditionType::Reconciling);
     clear(&mut status.conditions, ConditionType::Stalled);
+    status
+}
+
+/// No replacement fails, or none is wanted any more.
+#[must_use]
+pub fn nothing_failing(mut status: PersonalClientStatus) -> PersonalClientStatus {
+    clear(&mut status.conditions, ConditionType::RenewalFailing);
+    status
+}
+
+/// The status of an object whose credential works, or has worked until it expired, and cannot be replaced. Nothing is wrong
+/// until then: `Ready` stays.
+#[must_use]
+pub fn cannot_be_replaced(
+    base: &PersonalClientStatus,
+    reason: Reason,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) -> PersonalClientStatus {
+    let client = base.client.as_ref();
+    let expires = client.and_then(|c| c.expires_time.as_ref()).map(|t| t.0);
+    let mut status = if expires.is_some_and(|time| time <= now) {
+        let message = format!("the credential is past its lifetime, and cannot be replaced: {message}");
+        not_ready(base, Reason::Expired, &message, generation, now)
+    } else {
+        PersonalClientStatus { observed_generation: generation, ..base.clone() }
+    };
+    let created = client.and_then(|c| c.created_at.as_ref()).map(|t| t.0);
+    let message = match (created, expires) {
+        // In the last tenth of its life it is said again, louder.
+        (Some(created), Some(expires)) if expires.duration_since(now) * 10 < expires.duration_since(created) => {
+            format!("{message} (the credential expires at {expires})")
+        }
+        _ => message.to_owned(),
+    };
+    set(&mut status.conditions, ConditionType::RenewalFailing, true, reason, &message, generation, now);
     status
 }
 
@@ -64,15 +130,15 @@ pub fn not_ready(
     set(&mut status.conditions, ConditionType::Ready, false, reason, message, generation, now);
     set(&mut status.conditions, on, true, reason, message, generation, now);
     clear(&mut status.conditions, off);
-    status
+    nothing_failing(status)
 }
 
-/// The status of an object, as it is now, of which a transaction failed that was begun for generation `tried`. A spec that was
-/// changed meanwhile has not been tried yet, so nothing is said of it: it would wait out the pause of its predecessor.
+/// The status of an object, as it is now, of which a transaction failed that was begun for it as it was when `tried`. A spec
+/// that was changed meanwhile has not been tried yet, so nothing is said of it: it would wait out the pause of its predecessor.
 #[must_use]
 pub fn failure(
     object: &PersonalClient,
-    tried: i64,
+    tried: &Tried,
     reason: Reason,
     message: &str,
     now: Timestamp,
@@ -82,24 +148,44 @@ pub fn failure(
         let generation = object.metadata.generation.unwrap_or_default();
         return not_ready(&base, Reason::RevocationBlocked, message, generation, now);
     }
-    failed(&base, reason, message, tried.max(base.observed_generation), now)
+    let generation = tried.generation.max(base.observed_generation);
+    // Only what was wrong already, or a new spec, makes a failure of more than the replacement.
+    let works = (is_ready(&base) || is_expired(&base)) && base.observed_generation == generation;
+    let say = if works { cannot_be_replaced } else { not_ready };
+    counted(tried, &base, say(&base, reason, message, generation, now), now)
 }
 
 /// The status of an object whose credential is not there, counted as a failed attempt to issue.
 #[must_use]
 pub fn failed(
+    tried: &Tried,
     base: &PersonalClientStatus,
     reason: Reason,
     message: &str,
     generation: i64,
     now: Timestamp,
 ) -> PersonalClientStatus {
-    // A new spec starts anew.
-    let before = if base.observed_generation == generation { base.failed_issuance_attempts.unwrap_or(0) } else { 0 };
-    let mut status = not_ready(base, reason, message, generation, now);
-    status.failed_issuance_attempts = Some(before.saturating_add(1));
-    status.last_failure_time = Some(Time(to_seconds(now)));
-    status
+    counted(tried, base, not_ready(base, reason, message, generation, now), now)
+}
+
+/// One more failed attempt.
+fn counted(
+    tried: &Tried,
+    base: &PersonalClientStatus,
+    said: PersonalClientStatus,
+    now: Timestamp,
+) -> PersonalClientStatus {
+    // A new spec starts anew, and so does a new request.
+    let request = &tried.request;
+    let same = base.observed_generation == said.observed_generation
+        && (*request == base.last_failed_rotate_at || *request == base.last_handled_rotate_at);
+    let before = base.failed_issuance_attempts.filter(|_| same).unwrap_or(0);
+    PersonalClientStatus {
+        failed_issuance_attempts: Some(before.saturating_add(1)),
+        last_failure_time: Some(Time(to_seconds(now))),
+        last_failed_rotate_at: request.clone().or_else(|| base.last_failed_rotate_at.clone()),
+        ..said
+    }
 }
 
 /// Takes a client as the current one; the former one retires.
@@ -136,13 +222,19 @@ pub fn retiring(client: &IssuedClient, since: Timestamp, overlap: std::time::Dur
         attempt: client.attempt.clone(),
         since: Time(to_seconds(since)),
         revoke_time: end_of(since, overlap),
+        last_used_at: None,
     }
 }
 
 /// A client that retires from `since` on, whatever was said before: its consumers may never have seen a newer credential.
 #[must_use]
 pub fn retiring_anew(client: &RetiringClient, since: Timestamp, overlap: std::time::Duration) -> RetiringClient {
-    RetiringClient { since: Time(to_seconds(since)), revoke_time: end_of(since, overlap), ..client.clone() }
+    RetiringClient {
+        since: Time(to_seconds(since)),
+        revoke_time: end_of(since, overlap),
+        last_used_at: None,
+        ..client.clone()
+    }
 }
 
 /// Rounded up: never shorter than promised.
@@ -154,6 +246,19 @@ fn end_of(since: Timestamp, overlap: std::time::Duration) -> Time {
 #[must_use]
 pub fn is_ready(status: &PersonalClientStatus) -> bool {
     find(&status.conditions, ConditionType::Ready).is_some_and(|c| c.status == "True")
+}
+
+/// Whether the status says that the credential is past its lifetime.
+#[must_use]
+pub fn is_expired(status: &PersonalClientStatus) -> bool {
+    ready_reason(status) == Some(Reason::Expired.as_str())
+}
+
+/// Why the last attempt to issue failed, be it the first one or a replacement.
+#[must_use]
+pub fn failing_reason(status: &PersonalClientStatus) -> Option<&str> {
+    let renewal = find(&status.conditions, ConditionType::RenewalFailing).map(|c| c.reason.as_str());
+    renewal.or_else(|| ready_reason(status))
 }
 
 /// The reason of `Ready`.

@@ -7,7 +7,10 @@ use super::{
     record::{Record, SecretSeen},
     wanted::Wanted,
 };
-use crate::api::{IssuedClient, IssuerRef, PersonalClientStatus};
+use crate::{
+    api::{IssuedClient, IssuerRef, PersonalClientStatus},
+    c1::{Field, UpdateRequest},
+};
 
 /// What to do next with one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,8 @@ pub enum Step {
     Render(Box<SecretSeen>),
     /// Issue a client.
     Issue(Box<IssueStep>),
+    /// Change the current client in place.
+    Update(Box<UpdateStep>),
     /// Delete a client whose secret nobody has.
     Abandon(AbandonStep),
     /// Delete a client whose overlap is over, then strike it from status.
@@ -67,6 +72,18 @@ pub enum Need {
     Revoked,
     /// The spec asks for something else.
     SpecChanged,
+    /// Somebody asks for it.
+    Requested,
+    /// It is time: the present one nears its expiry, or has reached its age.
+    Renewal,
+}
+
+impl Need {
+    /// The present credential works and is what the spec asks for: while it cannot be replaced it stays Ready.
+    #[must_use]
+    pub fn is_renewal(self) -> bool {
+        matches!(self, Self::Requested | Self::Renewal)
+    }
 }
 
 /// An issue: everything that its transaction needs ([`super::issue`]).
@@ -94,6 +111,19 @@ pub struct IssueStep {
     pub replaces: Option<IssuedClient>,
     /// Status as it was read.
     pub status: PersonalClientStatus,
+}
+
+/// A change of the current client in place ([`super::update`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateStep {
+    /// What changes. Roles by ids or names.
+    pub request: UpdateRequest,
+    /// Digests of all that is asked for.
+    pub requested: String,
+    /// Which of the fields somebody has changed at C1.
+    pub drifted: Vec<Field>,
+    /// The spec is new: should C1 refuse it in place, a new client is issued.
+    pub edited: bool,
 }
 
 /// A client that nobody can use, to be deleted ([`super::abandon`]).

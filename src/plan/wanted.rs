@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{digest, observed::IssuerView};
-use crate::api::{
-    InvalidDuration, IssuerDefaults, IssuerRef, Lifetime, PersonalClient, PersonalClientSpec, SecretTemplate,
+use crate::{
+    api::{InvalidDuration, IssuerDefaults, IssuerRef, Lifetime, PersonalClient, PersonalClientSpec, SecretTemplate},
+    c1::Field,
 };
 
 /// 90 days, as C1 recommends: when neither the spec nor the issuer says.
@@ -45,6 +46,29 @@ impl Wanted {
         })
     }
 
+    /// Digests of what can be changed in place, in the order of [`Field::ALL`].
+    #[must_use]
+    pub fn requested(&self) -> String {
+        Field::ALL.map(|field| self.digest(field)).join(".")
+    }
+
+    /// Which fields differ from those that were asked for when these were the digests.
+    #[must_use]
+    pub fn unlike(&self, requested: &str) -> Vec<Field> {
+        let mut before = requested.split('.');
+        Field::ALL.into_iter().filter(|field| before.next() != Some(self.digest(*field).as_str())).collect()
+    }
+
+    fn digest(&self, field: Field) -> String {
+        let parts = match field {
+            Field::DisplayName => std::slice::from_ref(&self.display_name),
+            Field::ScopedRoles => &self.scoped_roles,
+            Field::AllowSourceCidr => &self.allow_source_cidr,
+        };
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        digest(&parts)[..16].to_owned()
+    }
+
     /// Why the issuer does not allow it; `None`: it does.
     #[must_use]
     pub fn denied(&self, reference: &IssuerRef, issuer: &IssuerView, namespace: &str) -> Option<String> {
@@ -60,16 +84,11 @@ impl Wanted {
     }
 }
 
-/// Digest of what the spec asks of C1. Not of the issuer's defaults: an edited issuer re-issues nothing.
+/// Digest of what the spec asks of C1 that cannot be changed in place. Not of the issuer's defaults: an edited issuer re-issues
+/// nothing.
 #[must_use]
 pub fn asked(spec: &PersonalClientSpec) -> String {
-    let list = |l: &Option<Vec<String>>| l.as_ref().map(|l| l.join("\n")).unwrap_or_default();
-    digest(&[
-        spec.display_name.as_deref().unwrap_or_default(),
-        spec.expires.as_ref().map_or("", |e| e.0.as_str()),
-        &list(&spec.allow_source_cidr),
-        &list(&spec.scoped_roles),
-    ])
+    digest(&[spec.expires.as_ref().map_or("", |e| e.0.as_str())])
 }
 
 /// Digest of a template.
@@ -89,6 +108,21 @@ mod tests {
         let wanted = Wanted::of(&object, &IssuerDefaults::default()).unwrap();
         assert_eq!(wanted.lifetime, Lifetime::After(Duration::from_hours(2160)));
         assert_eq!(wanted.display_name, "name");
+    }
+
+    #[test]
+    fn what_is_asked_for_anew_is_told_field_by_field() {
+        let of = |name: &str, roles: &[&str], networks: &[&str]| Wanted {
+            display_name: name.into(),
+            lifetime: Lifetime::Never,
+            scoped_roles: roles.iter().map(|&role| role.into()).collect(),
+            allow_source_cidr: networks.iter().map(|&network| network.into()).collect(),
+        };
+        let before = of("a", &["r"], &["10.0.0.0/8"]).requested();
+        assert_eq!(of("a", &["r"], &["10.0.0.0/8"]).unlike(&before), []);
+        assert_eq!(of("b", &["r"], &["10.0.0.0/8"]).unlike(&before), [Field::DisplayName]);
+        assert_eq!(of("a", &["r", "s"], &[]).unlike(&before), [Field::ScopedRoles, Field::AllowSourceCidr]);
+        assert_eq!(of("a", &["r"], &["10.0.0.0/8"]).unlike(""), Field::ALL, "nobody wrote down what was asked for");
     }
 
     #[test]

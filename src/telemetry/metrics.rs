@@ -9,7 +9,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::c1::CallObserver;
+use crate::{
+    api::{ConditionType, PersonalClientStatus, condition::find},
+    c1::CallObserver,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Call {
@@ -51,6 +54,9 @@ pub struct Metrics {
     left_behind: Counter,
     failures: Family<Category, Counter>,
     personal_clients: Family<State, Gauge>,
+    renewals_failing: Gauge,
+    replaced_used: Gauge,
+    earliest_expiry: Gauge,
     issuer_ready: Family<IssuerLabels, Gauge>,
     inventory_time: Family<IssuerLabels, Gauge<f64, AtomicU64>>,
     orphans: Family<IssuerLabels, Gauge>,
@@ -70,6 +76,9 @@ impl Default for Metrics {
             left_behind: Counter::default(),
             failures: Family::default(),
             personal_clients: Family::default(),
+            renewals_failing: Gauge::default(),
+            replaced_used: Gauge::default(),
+            earliest_expiry: Gauge::default(),
             issuer_ready: Family::default(),
             inventory_time: Family::default(),
             orphans: Family::default(),
@@ -98,6 +107,21 @@ impl Metrics {
             "personal_clients",
             "PersonalClients by the status and reason of Ready",
             self.personal_clients.clone(),
+        );
+        r.register(
+            "renewals_failing",
+            "PersonalClients whose credential works and cannot be replaced although it is time",
+            self.renewals_failing.clone(),
+        );
+        r.register(
+            "replaced_clients_used",
+            "Replaced clients that are still used after their overlap",
+            self.replaced_used.clone(),
+        );
+        r.register(
+            "earliest_expiry_timestamp_seconds",
+            "When the first of all current credentials expires, or did; 0: none does",
+            self.earliest_expiry.clone(),
         );
         r.register("issuer_ready", "Whether an issuer is ready", self.issuer_ready.clone());
         r.register("issuer_inventory_timestamp_seconds", "When C1's list was last read", self.inventory_time.clone());
@@ -161,13 +185,24 @@ impl Metrics {
         self.orphans.get_or_create(&labels(name, namespace)).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// The `PersonalClient`s as they stand: `(ready, reason)` of each. Counted when asked for.
-    pub fn personal_clients(&self, states: impl Iterator<Item = (bool, String)>) {
+    /// The `PersonalClient`s as they stand, by the status of each. Counted when asked for.
+    pub fn personal_clients<'a>(&self, all: impl Iterator<Item = &'a PersonalClientStatus>) {
         self.personal_clients.clear();
-        for (ready, reason) in states {
-            let ready = if ready { "true" } else { "false" };
-            self.personal_clients.get_or_create(&State { ready, reason }).inc();
+        let (mut failing, mut used, mut earliest) = (0, 0, None);
+        for status in all {
+            if let Some(ready) = find(&status.conditions, ConditionType::Ready) {
+                let reason = ready.reason.clone();
+                let ready = if ready.status == "True" { "true" } else { "false" };
+                self.personal_clients.get_or_create(&State { ready, reason }).inc();
+            }
+            failing += i64::from(find(&status.conditions, ConditionType::RenewalFailing).is_some());
+            used += status.retiring.iter().filter(|r| r.last_used_at.is_some()).count();
+            let expires = status.client.as_ref().and_then(|c| c.expires_time.as_ref()).map(|t| t.0.as_second());
+            earliest = earliest.into_iter().chain(expires).min();
         }
+        self.renewals_failing.set(failing);
+        self.replaced_used.set(i64::try_from(used).unwrap_or(i64::MAX));
+        self.earliest_expiry.set(earliest.unwrap_or(0));
     }
 
     /// All of them, in the OpenMetrics text format.
@@ -193,7 +228,57 @@ impl CallObserver for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
+    use crate::{
+        api::{IssuedClient, IssuerRef, Reason},
+        plan::status,
+    };
+
+    fn ready() -> PersonalClientStatus {
+        status::ready(&PersonalClientStatus::default(), "name", 1, Timestamp::UNIX_EPOCH)
+    }
+
+    fn issued(expires: i64) -> IssuedClient {
+        IssuedClient {
+            id: "id".into(),
+            client_id: "id@host/pcc".into(),
+            attempt: "attempt".into(),
+            issuer_ref: IssuerRef::default(),
+            host: "host".into(),
+            user_id: "user".into(),
+            display_name: "name".into(),
+            created_at: None,
+            expires_time: Timestamp::from_second(expires).ok().map(Time),
+            scoped_roles: vec![],
+            allow_source_cidr: vec![],
+            requested: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_goes_wrong_with_rotations_is_counted_anew_each_time() {
+        let now = Timestamp::from_second(100).unwrap();
+        let expiring = |at| PersonalClientStatus { client: Some(issued(at)), ..ready() };
+        let failing = status::cannot_be_replaced(&expiring(500), Reason::Unreachable, "why", 1, now);
+        let mut used = expiring(300);
+        used.retiring = vec![status::retiring(&issued(300), now, Duration::from_mins(1))];
+        used.retiring[0].last_used_at = Some(Time(now));
+        let metrics = Metrics::default();
+        let says = |lines: [&str; 3]| {
+            let text = metrics.text();
+            lines.iter().all(|line| text.lines().any(|l| l == format!("c1_operator_{line}")))
+        };
+        metrics.personal_clients([&failing, &used].into_iter());
+        assert!(
+            says(["renewals_failing 1", "replaced_clients_used 1", "earliest_expiry_timestamp_seconds 300"]),
+            "{}",
+            metrics.text()
+        );
+        metrics.personal_clients(std::iter::once(&ready()));
+        assert!(says(["renewals_failing 0", "replaced_clients_used 0", "earliest_expiry_timestamp_seconds 0"]));
+    }
 
     #[test]
     fn every_metric_is_documented() {
@@ -203,10 +288,10 @@ mod tests {
         metrics.reconcile_failed("c1");
         metrics.issuer_looked("name", None, true, Timestamp::UNIX_EPOCH);
         metrics.orphans("name", None, 0);
-        metrics.personal_clients(std::iter::once((true, "Issued".to_owned())));
+        metrics.personal_clients(std::iter::once(&ready()));
         let text = metrics.text();
         let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(names.len(), 12, "{text}");
+        assert_eq!(names.len(), 15, "{text}");
         for name in names {
             assert!(page.contains(&format!("`{name}`")), "docs/reference/metrics.md does not explain {name}");
         }

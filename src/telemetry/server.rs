@@ -7,12 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
-use crate::{
-    api::{ConditionType, condition},
-    controller::Stores,
-    leader::Leadership,
-    plan::status,
-};
+use crate::{controller::Stores, leader::Leadership};
 
 /// What the port shows.
 #[derive(Clone)]
@@ -58,11 +53,7 @@ async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
 
 async fn metrics(State(served): State<Served>) -> ([(&'static str, &'static str); 1], String) {
     let states = served.stores.personal_clients.state();
-    served.metrics.personal_clients(states.iter().filter_map(|object| {
-        let said = object.0.as_ref().ok()?.status.as_ref()?;
-        let ready = condition::find(&said.conditions, ConditionType::Ready)?;
-        Some((status::is_ready(said), ready.reason.clone()))
-    }));
+    served.metrics.personal_clients(states.iter().filter_map(|object| object.0.as_ref().ok()?.status.as_ref()));
     served.metrics.leader(served.leadership.is_current());
     ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], served.metrics.text())
 }

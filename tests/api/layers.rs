@@ -29,7 +29,7 @@ const IMPURE_STD: [&str; 5] = ["fs", "net", "env", "process", "io"];
 /// Modules of this crate that neither may name.
 const IMPURE_MODULES: [&str; 4] = ["controller::", "runtime::", "telemetry::", "leader::"];
 /// What they may take from the client of C1: what a client is, and what is asked for; data, both.
-const C1_DATA: [&str; 2] = ["Client", "CreateRequest"];
+const C1_DATA: [&str; 4] = ["Client", "CreateRequest", "Field", "UpdateRequest"];
 /// What `src/api` may take from kube: the derive and what it needs.
 const DERIVE: [&str; 2] = ["CustomResource", "CustomResourceExt"];
 

@@ -8,6 +8,7 @@
     reason = "a panic is how a test fails; kinds are written as people write them"
 )]
 
+mod behaviour;
 mod chart;
 mod crds;
 mod docs;

@@ -24,7 +24,8 @@ fn full(kind: Kind) -> Value {
         Kind::PersonalClient => json!({
             "issuerRef": {"kind": "ClientIssuer", "name": "team"},
             "displayName": "a", "expires": "720h", "allowSourceCidr": ["10.0.0.0/8"], "scopedRoles": ["a"],
-            "secretName": "a", "deletionPolicy": "Retain",
+            "secretName": "a", "deletionPolicy": "Retain", "suspend": true,
+            "rotation": {"policy": "Manual", "renewBefore": "24h", "maxAge": "240h", "overlap": "1h", "maxOverlap": "2h"},
             "secretTemplate": {"type": "example.com/a", "labels": {"a": "a"}, "annotations": {"a": "a"}, "data": {"a": "{{ id }}"}},
         }),
         issuer => issuer.with(json!({
@@ -142,7 +143,7 @@ async fn kubectl_get_shows_what_matters() {
     let ready =
         json!({"type": "Ready", "status": "True", "reason": "Issued", "message": "", "lastTransitionTime": expires});
     let status = json!({"status": {
-        "observedGeneration": 1, "conditions": [ready], "secretName": "a-secret",
+        "observedGeneration": 1, "conditions": [ready], "secretName": "a-secret", "renewalTime": expires,
         "client": {
             "id": "blue-whale-12345", "clientId": "x", "attempt": "x", "host": "x", "userId": "x", "displayName": "x",
             "expiresTime": expires, "issuerRef": {"kind": "ClusterClientIssuer", "name": "prod"},
@@ -152,11 +153,12 @@ async fn kubectl_get_shows_what_matters() {
     api.patch_status("a-client", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
 
     let [header, row] = <[_; 2]>::try_from(kubectl(&["get", "pclient", "-n", name])).unwrap();
-    assert_eq!(header, ["NAME", "READY", "REASON", "CLIENT", "EXPIRES", "AGE"]);
-    assert_eq!(row[..5], ["a-client", "True", "Issued", "blue-whale-12345", "2100-01-01T00:00:00Z"]);
+    assert_eq!(header, ["NAME", "READY", "REASON", "CLIENT", "EXPIRES", "RENEWAL", "AGE"]);
+    let end = "2100-01-01T00:00:00Z";
+    assert_eq!(row[..6], ["a-client", "True", "Issued", "blue-whale-12345", end, end]);
     let [header, row] = <[_; 2]>::try_from(kubectl(&["get", "pclient", "-n", name, "-o", "wide"])).unwrap();
-    assert_eq!(header[6..], ["SECRET", "ISSUER"]);
-    assert_eq!(row[6..], ["a-secret", "prod"]);
+    assert_eq!(header[7..], ["SECRET", "ISSUER"]);
+    assert_eq!(row[7..], ["a-secret", "prod"]);
 
     let issuer = Kind::ClusterClientIssuer;
     server.apply(issuer, name, &issuer.object(name, &issuer.least())).await.unwrap();

@@ -276,7 +276,7 @@ async fn a_spec_does_not_wait_for_the_failure_of_its_predecessor() {
         if fired == Some(1) { Ok(()) } else { Err(format!("{fired:?}")) }
     })
     .await;
-    namespace.patch("client", json!({"spec": {"displayName": "another"}})).await;
+    namespace.patch("client", json!({"spec": {"expires": "48h"}})).await;
     let since = Instant::now();
     all_is_well(&world, &[(&namespace, "client")]).await;
     assert!(since.elapsed() < Duration::from_secs(30), "it waited for {:?}", since.elapsed());

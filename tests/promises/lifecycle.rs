@@ -123,13 +123,14 @@ async fn a_changed_request_issues_anew_and_the_old_client_ends_after_the_overlap
     namespace.create("client", json!({})).await;
     let old = current(&namespace.ready("client").await).id.clone();
     let old_secret = namespace.secret("client").await.unwrap();
-    namespace.patch("client", json!({"spec": {"scopedRoles": ["system:user"]}})).await;
+    namespace.patch("client", json!({"spec": {"expires": "48h"}})).await;
     let object = namespace.ready("client").await;
     assert_ne!(current(&object).id, old);
     all_is_well(&world, &[(&namespace, "client")]).await;
     clock.advance(&world, 3500).await;
     assert!(world.c1.login(&old_secret).await, "the overlap is an hour");
-    clock.advance(&world, 200).await;
+    // It was used just now, which keeps it for one more.
+    clock.advance(&world, 3700).await;
     namespace
         .until("client", "has nothing retiring", |object| {
             let retiring = &object.status.as_ref().unwrap().retiring;
@@ -229,7 +230,7 @@ async fn an_expired_client_says_so() {
     let world = World::start("life-expired", with_clock()).await;
     let clock = TestClock::of(&world);
     let namespace = world.namespace("ns").await;
-    namespace.create("client", json!({"expires": "10m"})).await;
+    namespace.create("client", json!({"expires": "10m", "rotation": {"policy": "Manual"}})).await;
     namespace.ready("client").await;
     clock.advance(&world, 601).await;
     namespace.reason("client", Reason::Expired).await;
@@ -297,7 +298,7 @@ async fn an_object_that_was_replaced_keeps_its_client() {
     world.finish().await;
 }
 
-fn another(object: &c1_operator::api::PersonalClient, before: &str) -> Result<(), String> {
+pub(crate) fn another(object: &c1_operator::api::PersonalClient, before: &str) -> Result<(), String> {
     let client = object.status.as_ref().and_then(|s| s.client.as_ref());
     if client.is_some_and(|c| c.id != before) { Ok(()) } else { Err(format!("{client:?}")) }
 }

@@ -13,7 +13,9 @@ mod p4_foreign_untouched;
 mod p5_no_plaintext;
 mod p7_quiet_cluster;
 mod replicas;
+mod rotation;
 mod shards;
+mod update;
 mod weather;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -24,6 +24,7 @@ fn flow(kind: EffectKind) -> Flow {
         EffectKind::AddFinalizer => Flow::FinalizerTornOff,
         EffectKind::Claim => Flow::RestoredSecret,
         EffectKind::Render => Flow::NewTemplate,
+        EffectKind::UpdateClient => Flow::NewName,
     }
 }
 
@@ -36,6 +37,7 @@ enum Flow {
     FinalizerTornOff,
     RestoredSecret,
     NewTemplate,
+    NewName,
 }
 
 /// Walks the fault points of one flow: `prepare` without a fault, then the operator is started to die at the point, `trigger`
@@ -102,6 +104,7 @@ async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
             namespace.patch("victim", json!({"spec": {"expires": "48h"}})).await;
         }
         Flow::FinalizerTornOff => namespace.patch("victim", json!({"metadata": {"finalizers": null}})).await,
+        Flow::NewName => namespace.patch("victim", json!({"spec": {"displayName": "another"}})).await,
         Flow::NewTemplate => {
             let template = json!({"labels": {"team": "ci"}, "data": {"ENV": "{{ clientId }}"}});
             namespace.patch("victim", json!({"spec": {"secretTemplate": template}})).await;
@@ -135,6 +138,12 @@ async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
             .await;
             let ids: Vec<_> = world.c1.live().await;
             assert_eq!(ids.len(), 1, "a new template mints nothing");
+        }
+        Flow::NewName => {
+            let object = namespace.ready("victim").await;
+            let client = world.c1.client(&current(&object).id).await.expect("it is there");
+            assert!(client.display_name.starts_with("another ["), "{}", client.display_name);
+            assert_eq!(world.c1.live().await.len(), 1, "a new name mints nothing");
         }
         Flow::Abandon => {
             let object = namespace.ready("victim").await;
@@ -179,6 +188,11 @@ async fn killed_while_the_secret_is_rendered_the_credential_stays() {
     walk(Flow::NewTemplate, "p1-render").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_client_is_changed_in_place_it_is_changed() {
+    walk(Flow::NewName, "p1-update").await;
+}
+
 #[test]
 fn every_fault_point_belongs_to_a_flow_that_is_walked() {
     let walked = [
@@ -189,6 +203,7 @@ fn every_fault_point_belongs_to_a_flow_that_is_walked() {
         Flow::FinalizerTornOff,
         Flow::RestoredSecret,
         Flow::NewTemplate,
+        Flow::NewName,
     ];
     for kind in EffectKind::ALL {
         assert!(walked.contains(&flow(kind)));

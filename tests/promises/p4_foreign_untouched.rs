@@ -111,7 +111,7 @@ async fn a_cluster_that_is_renamed_keeps_what_it_has() {
     let before = namespace.ready("client").await;
     world.operator.set_flag("--cluster-name", "renamed");
     world.restart_operator(None).await;
-    namespace.patch("client", json!({"spec": {"displayName": "new"}})).await;
+    namespace.patch("client", json!({"spec": {"expires": "48h"}})).await;
     let after = namespace.ready("client").await;
     assert!(current(&after).display_name.contains("[k8s renamed-"), "{}", current(&after).display_name);
     assert!(

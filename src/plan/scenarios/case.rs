@@ -87,7 +87,7 @@ impl Case {
     /// A failure to issue for the present spec is said.
     pub(super) fn fails(&mut self, reason: Reason) {
         let (generation, now) = (self.o.object.metadata.generation.unwrap_or_default(), self.now);
-        let said = status::failed(self.status(), reason, "why", generation, now);
+        let said = status::failed(&status::Tried::of(&self.o.object), self.status(), reason, "why", generation, now);
         self.o.object.status = Some(said);
     }
 
@@ -137,6 +137,7 @@ impl Case {
             host: "h".into(),
             user_id: "user".into(),
             secret_name: "deployer".into(),
+            answers: None,
         };
         self.record(&Record { open: Some(open), ..self.recorded_attempts() });
         self.o.open_seen = ago;
@@ -179,6 +180,6 @@ impl Case {
 /// A read of a client that exists, with the marker of the object, or without.
 pub(super) fn live(marked: bool) -> ClientRead {
     let ours = Marker { owner: marker::owner("c", "ci", "deployer"), attempt: "attempt1".into() };
-    let display_name = if marked { ours.append_to("name") } else { "renamed".into() };
+    let display_name = if marked { ours.append_to("deployer") } else { "renamed".into() };
     ClientRead::Live(Box::new(Client { id: "client-1".into(), display_name, ..Client::default() }))
 }

@@ -38,7 +38,7 @@ impl Issuing {
     /// Of one that replaces `client-1`, which the Secret holds.
     fn another() -> Self {
         let mut case = Case::ready();
-        case.o.object.spec.display_name = Some("edit".into());
+        case.o.object.spec.expires = Some(Expires("1h".into()));
         Self::start(case)
     }
 
@@ -355,7 +355,7 @@ fn status_names_the_new_client_and_the_one_that_retires() {
 #[test]
 fn what_retires_already_keeps_its_time_but_for_what_the_secret_held_until_now() {
     let mut case = Case::ready();
-    case.o.object.spec.display_name = Some("edit".into());
+    case.o.object.spec.expires = Some(Expires("1h".into()));
     let since = case.ago(HOUR / 2);
     for id in ["client-0", "client-1"] {
         let mut former = status::retiring(&case.current().clone(), since, HOUR);
@@ -385,7 +385,7 @@ fn failures_are_forgotten_but_not_losses() {
         let status = issuing.recorded();
         (status.failed_issuance_attempts, status.last_failure_time.is_some())
     };
-    let edited = |case: &mut Case| case.o.object.spec.display_name = Some("edit".into());
+    let edited = |case: &mut Case| case.o.object.spec.expires = Some(Expires("1h".into()));
     assert_eq!(counted(Reason::Unreachable, edited), (None, false));
     assert_eq!(counted(Reason::SecretLost, |case| case.o.secret = SecretView::Absent), (Some(1), true));
     let revoked = |case: &mut Case| {

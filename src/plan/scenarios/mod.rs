@@ -10,8 +10,10 @@ mod properties;
 mod records;
 mod removal;
 mod removes;
+mod renewals;
 mod rows;
 mod servers;
+mod updates;
 mod withdrawal;
 
 use std::time::Duration;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use servers::{GUARDS, Replica, is_create, is_deliver, issued, one_for_one, servers, wait, wait_until_old};
 
 use super::*;
-use crate::api::Reason;
+use crate::api::{Expires, Reason};
 
 #[test]
 fn an_issue_makes_three_writes_and_one_client() {
@@ -128,7 +130,7 @@ fn a_secret_of_an_abandoned_attempt_counts_as_lost() {
 #[test]
 fn a_maker_that_wakes_up_late_does_not_overwrite_a_working_secret() {
     let (servers, mut maker) = issued();
-    servers.borrow_mut().object.spec.display_name = Some("changed".into());
+    servers.borrow_mut().object.spec.expires = Some(Expires("1h".into()));
     servers.borrow_mut().object.metadata.generation = Some(2);
     let _ = servers.borrow_mut().touch();
     maker.begin();
@@ -256,7 +258,7 @@ fn an_empty_list_is_no_proof() {
 fn what_was_revoked_stays_revoked_however_often_it_is_rotated() {
     let (servers, mut replica) = issued();
     for generation in 2..8 {
-        servers.borrow_mut().object.spec.display_name = Some(format!("edit {generation}"));
+        servers.borrow_mut().object.spec.expires = Some(Expires(format!("{generation}h")));
         servers.borrow_mut().object.metadata.generation = Some(generation);
         let _ = servers.borrow_mut().touch();
         replica.list();
@@ -305,7 +307,7 @@ fn ready_is_said_only_with_proof() {
 #[test]
 fn nothing_ends_because_of_a_clock_that_is_off() {
     let (servers, mut replica) = issued();
-    servers.borrow_mut().object.spec.display_name = Some("changed".into());
+    servers.borrow_mut().object.spec.expires = Some(Expires("1h".into()));
     replica.settle();
     assert_eq!(servers.borrow().object.status_or_default().retiring.len(), 1);
     wait(&servers, Duration::from_hours(2));
@@ -325,8 +327,14 @@ fn only_what_was_never_begun_rests_on_caches() {
     assert!(!settled.observed().is_untouched());
 
     let mut failed = new.clone();
-    let status =
-        status::failed(&new.object.status_or_default(), Reason::SecretRefused, "quota", 1, Timestamp::UNIX_EPOCH);
+    let status = status::failed(
+        &status::Tried::of(&new.object),
+        &new.object.status_or_default(),
+        Reason::SecretRefused,
+        "quota",
+        1,
+        Timestamp::UNIX_EPOCH,
+    );
     failed.object.status = Some(status);
     assert!(!failed.is_untouched(), "a refusal may come of what the caches have missed");
     let mut begun = new.clone();

@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// A spec that asks for another name than the credential was made for.
 fn edited() -> Case {
     let mut case = Case::ready();
-    case.o.object.spec.display_name = Some("edit".into());
+    case.o.object.spec.expires = Some(Expires("1h".into()));
     case.o.object.metadata.generation = Some(2);
     case
 }
@@ -240,7 +240,11 @@ fn a_pause_ends_and_a_new_spec_does_not_wait() {
 fn a_spec_does_not_wait_for_the_failure_of_its_predecessor() {
     let mut case = failed(Reason::RoleNotFound, 1);
     case.o.object.metadata.generation = Some(2);
-    let said = |case: &Case, tried| status::failure(&case.o.object, tried, Reason::RoleNotFound, "why", case.now);
+    let said = |case: &Case, generation| {
+        let mut tried = case.o.object.clone();
+        tried.metadata.generation = Some(generation);
+        status::failure(&case.o.object, &status::Tried::of(&tried), Reason::RoleNotFound, "why", case.now)
+    };
     case.o.object.status = Some(said(&case, 1));
     assert_eq!(paused(&case), None);
     case.o.object.status = Some(said(&case, 2));
@@ -254,7 +258,8 @@ fn of_an_object_that_goes_a_failure_says_that_it_cannot_go() {
     let mut case = failed(Reason::RoleNotFound, 1);
     case.o.object.metadata.deletion_timestamp = Some(Time(case.now));
     case.o.object.metadata.generation = Some(2);
-    let said = status::failure(&case.o.object, 1, Reason::Unreachable, "why", case.now);
+    let said =
+        status::failure(&case.o.object, &status::Tried::of(&case.o.object), Reason::Unreachable, "why", case.now);
     assert_eq!(status::ready_reason(&said), Some(Reason::RevocationBlocked.as_str()));
     assert_eq!((said.observed_generation, said.failed_issuance_attempts), (2, Some(1)), "it is no failure to issue");
 }

@@ -47,6 +47,7 @@ fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
                 host: "h".into(),
                 user_id: "user".into(),
                 secret_name: "deployer".into(),
+                answers: None,
             };
             let text = serde_json::to_string(&Record { open: Some(open), abandoned: vec![] }).unwrap();
             o.object.metadata.annotations.get_or_insert_default().insert(crate::api::RECORD_ANNOTATION.into(), text);

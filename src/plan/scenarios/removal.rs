@@ -9,7 +9,7 @@ use super::{
         wait_until_old,
     },
 };
-use crate::api::{DeletionPolicy, Reason};
+use crate::api::{DeletionPolicy, Expires, Reason};
 
 /// A replica that rotates the credential, and stands still before it delivers.
 fn asleep_in_a_rotation(policy: Option<DeletionPolicy>) -> (Rc<RefCell<Servers>>, Replica) {
@@ -285,7 +285,7 @@ fn clients_that_nobody_can_use_do_not_pile_up() {
     servers.borrow_mut().refusing = true;
     let mut observed = replica.observed();
     observed.delete_failed = true;
-    observed.object.spec.display_name = Some("edit".into());
+    observed.object.spec.expires = Some(Expires("1h".into()));
     let mut look = |strays: usize| {
         let mut listed = vec![twin.clone(); strays + 1];
         for (n, stray) in listed.iter_mut().skip(1).enumerate() {

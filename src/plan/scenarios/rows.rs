@@ -7,7 +7,7 @@ use super::{
     case::{Case, live},
 };
 use crate::{
-    api::{FINALIZER, Reason},
+    api::{Expires, FINALIZER, Reason, Rotation, RotationPolicy},
     plan::SecretView::Absent,
 };
 
@@ -109,7 +109,7 @@ fn a_secret_of_an_abandoned_attempt_is_not_recorded() {
 #[test]
 fn of_an_earlier_spec_it_is_recorded_and_a_new_one_is_on_its_way() {
     let mut case = unrecorded();
-    case.o.object.spec.display_name = Some("edit".into());
+    case.o.object.spec.expires = Some(Expires("1h".into()));
     assert_eq!(case.recorded().as_deref(), Some("client-1"));
     assert_eq!(case.reason(), Reason::Issuing.as_str());
 }
@@ -454,6 +454,7 @@ fn before_a_retiring_client_goes_a_list_has_shown_its_twin() {
     // Settled ten minutes after it was replaced.
     let settled = case.status().retiring[0].since.0 + 10 * MINUTE;
     case.inventory().began = settled;
+    case.o.reads.insert("client-0".into(), live(true));
     assert_eq!(case.step(), Step::Revoke("client-0".into()));
     case.inventory().began = settled - Duration::from_secs(1);
     assert_eq!(case.step(), Step::Look(Look::List));
@@ -479,7 +480,7 @@ fn after_a_refused_delete_the_present_comes_first() {
     let mut case = retiring();
     case.o.delete_failed = true;
     assert_eq!(case.step(), Step::Revoke("client-0".into()), "there is nothing else to do");
-    case.o.object.spec.display_name = Some("edit".into());
+    case.o.object.spec.expires = Some(Expires("1h".into()));
     assert!(matches!(case.step(), Step::Issue(_)));
     case.o.delete_failed = false;
     assert_eq!(case.step(), Step::Revoke("client-0".into()));
@@ -501,6 +502,7 @@ fn the_template_is_rendered_anew_where_it_is_not_what_is_there() {
 #[test]
 fn past_its_lifetime_it_is_said_to_be() {
     let mut case = Case::ready();
+    case.o.object.spec.rotation = Some(Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
     let (past, ahead) = (case.ago(MINUTE), case.now + MINUTE);
     case.expires(past);
     assert_eq!(case.reason(), Reason::Expired.as_str());

@@ -14,7 +14,7 @@ use k8s_openapi::{
 
 use super::super::*;
 use crate::{
-    api::{FINALIZER, IssuerDefaults, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION, Reason},
+    api::{Expires, FINALIZER, IssuerDefaults, Overlap, PersonalClient, PersonalClientSpec, RECORD_ANNOTATION, Reason},
     c1::Client,
 };
 
@@ -151,6 +151,13 @@ impl Servers {
                 self.clients.insert(id, (client.clone(), true));
                 Answer::Created(Box::new(client))
             }
+            Effect::Update(request) => match self.clients.get_mut(&request.id) {
+                Some((client, true)) => {
+                    client.display_name.clone_from(&request.display_name);
+                    Answer::Updated(Box::new(client.clone()))
+                }
+                _ => Answer::Gone,
+            },
             Effect::Deliver { delivered, over } => {
                 let version = self.secret.as_ref().map(|s| s.resource_version.clone());
                 if version != over.as_ref().map(|o| o.resource_version.clone()) {
@@ -284,7 +291,7 @@ impl Replica {
                 grace: GRACE,
                 skew: Duration::from_mins(6),
                 settle: Duration::from_mins(10),
-                overlap: Duration::from_hours(1),
+                overlap: Overlap { least: Duration::from_hours(1), most: Duration::from_hours(168) },
             },
         }
     }
@@ -451,7 +458,7 @@ pub(super) fn issued() -> (Rc<RefCell<Servers>>, Replica) {
 pub(super) fn edit(servers: &Rc<RefCell<Servers>>) {
     let mut servers = servers.borrow_mut();
     let generation = servers.object.metadata.generation.unwrap_or(1) + 1;
-    servers.object.spec.display_name = Some(format!("edit {generation}"));
+    servers.object.spec.expires = Some(Expires(format!("{generation}h")));
     servers.object.metadata.generation = Some(generation);
     let _ = servers.touch();
 }

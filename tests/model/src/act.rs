@@ -147,13 +147,13 @@ impl State {
                     self.replicas[r].unsent = None;
                 }
                 let Some(object) = &self.object else { return self.leave(caller) };
-                let said = status::failure(object, caller.generation, reason, &message, time(self.now));
+                let said = status::failure(object, &caller.tried, reason, &message, time(self.now));
                 self.replicas[r].work = Some(Work::Status(Printed::new((Anchor::of(object), said))));
             }
             Outcome::Abandoned { .. } => reached(Situation::Abandoned),
             Outcome::Withdrawn { .. } => reached(Situation::Withdrawn),
             Outcome::Removed { .. } => reached(Situation::Removed),
-            Outcome::Issued { .. } | Outcome::Delivered | Outcome::LookAgain { .. } => {}
+            Outcome::Issued { .. } | Outcome::Delivered | Outcome::Updated { .. } | Outcome::LookAgain { .. } => {}
         }
     }
 }

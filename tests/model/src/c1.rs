@@ -1,9 +1,13 @@
 //! The C1 tenant, as far as the operator sees it: its clients.
 
-use c1_operator::{c1::Client, plan::Marker};
+use c1_operator::{
+    c1::{Client, UpdateRequest},
+    plan::{Answer, Marker},
+};
 
 use crate::{
     print::Printed,
+    situations::{Situation, reached},
     world::{HOST, State, USER, owner, time},
 };
 
@@ -74,6 +78,16 @@ impl State {
             torn: disowned,
         });
         client
+    }
+
+    /// Changes a client in place. The list that the replica holds shows it from then on.
+    pub fn update_client(&mut self, r: usize, request: &UpdateRequest) -> Answer {
+        let Some(found) = self.client_mut(&request.id).filter(|c| c.live) else { return Answer::Gone };
+        let client = Client { display_name: request.display_name.clone(), ..Client::clone(&found.client) };
+        found.client = Printed::new(client.clone());
+        reached(Situation::ChangedInPlace);
+        self.show(r, &client);
+        Answer::Updated(Box::new(client))
     }
 
     /// A client by its id.

@@ -60,11 +60,28 @@ const QUIET: &[Start] = &[Start::Ready, Start::Rotated, Start::Open, Start::Firs
 /// What takes an object away, and makes it anew.
 const REMOVALS: &[Event] = &[Event::Delete, Event::TearOff, Event::Recreate];
 
+/// What comes in the way of a credential that is asked for.
+const ASKED: &[Event] = &[Event::Rotate, Event::Delete, Event::DeleteSecret, Event::TearOff];
+
+const fn asked(bounds: Bounds) -> Bounds {
+    Bounds { starts: &[Start::Requested], interventions: ASKED, ..bounds }
+}
+
+/// What comes in the way of a change in place.
+const CHANGED: &[Event] =
+    &[Event::EditInPlace, Event::EditSpec, Event::Delete, Event::DeleteClient, Event::Rename, Event::TearOff];
+
+const fn changed(bounds: Bounds) -> Bounds {
+    Bounds { starts: &[Start::EditedInPlace], interventions: CHANGED, ..bounds }
+}
+
 /// In `make test`.
 pub const SMALL: &[Check] = &[
     check("a new object, one fault or intervention", bounds(1, 1, 1)),
     check("a later one, one fault or intervention", from(QUIET, bounds(1, 1, 2))),
     check("a rotation, one fault or intervention", from(&[Start::Edited], bounds(1, 1, 1))),
+    check("a rotation that is asked for, one fault or intervention", asked(bounds(1, 1, 1))),
+    check("a change in place, one fault or intervention", changed(bounds(1, 1, 1))),
     check("two replicas that may stand still, an interrupted issue", from(QUIET, bounds(2, 0, 1))),
     check("a backup that is restored", from(QUIET, with_backup(bounds(1, 1, 1)))),
 ];
@@ -76,6 +93,10 @@ pub const LARGE: &[Check] = &[
     check("a new object, three faults or interventions", bounds(1, 3, 1)),
     check("a new object, two replicas that may stand still", bounds(2, 0, 1)),
     check("a rotation, two replicas that may stand still", from(ROTATIONS, bounds(2, 0, 1))),
+    check("a rotation that is asked for, three faults or interventions", asked(bounds(1, 3, 1))),
+    check("a rotation that is asked for, two replicas that may stand still", asked(bounds(2, 0, 1))),
+    check("a change in place, three faults or interventions", changed(bounds(1, 3, 1))),
+    check("a change in place, two replicas, one fault or intervention", changed(bounds(2, 1, 1))),
     check("a new object, two replicas, one fault", faults_only(bounds(2, 1, 1))),
     check("what is quiet, two replicas, one fault or intervention", from(QUIET, bounds(2, 1, 1))),
     check("what is quiet, two faults or interventions, two leaps of time", from(QUIET, bounds(1, 2, 2))),

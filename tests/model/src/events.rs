@@ -1,7 +1,7 @@
 //! What people and other programs do, to the object, the Secret and the client.
 
 use c1_operator::{
-    api::{PersonalClientStatus, RECORD_ANNOTATION},
+    api::{Expires, PersonalClientStatus, RECORD_ANNOTATION, ROTATE_ANNOTATION},
     c1::Client,
     plan::{Content, Record, SecretSeen},
 };
@@ -21,6 +21,10 @@ use crate::{
 pub enum Event {
     /// Asks for something else.
     EditSpec,
+    /// Asks for something else that can be had in place.
+    EditInPlace,
+    /// Asks for a new credential.
+    Rotate,
     /// Deletes the object.
     Delete,
     /// Makes it anew.
@@ -47,7 +51,8 @@ pub enum Event {
     Restore,
 }
 
-/// All of them.
+/// Those that happen in every world. [`Event::Rotate`] goes the way of a changed spec; it and
+/// [`Event::EditInPlace`] have worlds of their own.
 pub const EVENTS: &[Event] = &[
     Event::EditSpec,
     Event::Delete,
@@ -73,7 +78,11 @@ impl State {
         let ours = self.secret.as_ref().is_some_and(|s| s.delivered.is_some());
         (self.left.events > 0 || matches!(event, Event::Use | Event::Backup))
             && match event {
-                Event::EditSpec => object.is_some_and(|o| o.metadata.generation.is_some_and(|g| g < 3)),
+                Event::EditSpec | Event::EditInPlace => {
+                    object.is_some_and(|o| o.metadata.generation.is_some_and(|g| g < 3))
+                }
+                // The second may come while the first is being answered.
+                Event::Rotate => object.is_some_and(|o| o.rotate_request().as_deref() != Some("second")),
                 Event::Delete => object.is_some(),
                 Event::Recreate => self.object.is_none(),
                 Event::TearOff => self.object.as_ref().is_some_and(|o| o.metadata.finalizers.is_some()),
@@ -104,7 +113,18 @@ impl State {
             (Event::EditSpec, Some(mut object), _) => {
                 let generation = object.metadata.generation.unwrap_or(1) + 1;
                 object.metadata.generation = Some(generation);
+                object.spec.expires = Some(Expires(format!("{generation}h")));
+                self.put_object(object);
+            }
+            (Event::EditInPlace, Some(mut object), _) => {
+                let generation = object.metadata.generation.unwrap_or(1) + 1;
+                object.metadata.generation = Some(generation);
                 object.spec.display_name = Some(format!("edit {generation}"));
+                self.put_object(object);
+            }
+            (Event::Rotate, Some(mut object), _) => {
+                let request = if object.rotate_request().is_none() { "first" } else { "second" };
+                object.metadata.annotations.get_or_insert_default().insert(ROTATE_ANNOTATION.into(), request.into());
                 self.put_object(object);
             }
             (Event::Delete, Some(mut object), _) => {

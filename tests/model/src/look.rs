@@ -7,7 +7,8 @@ use c1_operator::{
     c1::Client,
     plan::{
         Abandon, Anchor, ClientRead, Content, Identity, InventoryView, Issue, IssuerView, Look, Marker, Next, Observed,
-        Record, Remove, SecretView, Step, plan, status,
+        Record, Remove, SecretView, Step, Update, plan,
+        status::{self, Tried},
     },
 };
 
@@ -166,7 +167,7 @@ impl State {
         self.excuse_stale(&step, &observed);
         let object = observed.object;
         let at = Anchor::of(&object);
-        let whose = (at.uid.clone(), object.metadata.generation.unwrap_or_default());
+        let whose = (at.uid.clone(), Tried::of(&object));
         self.replicas[r].work = Some(match step {
             Step::Nothing | Step::Look(_) | Step::Render(_) => return,
             Step::UpdateStatus(status) => Work::Status(Printed::new((at, *status))),
@@ -185,6 +186,7 @@ impl State {
                 self.names += u8::from(self.replicas[r].work.is_some());
                 return;
             }
+            Step::Update(step) => return self.pursue(r, Update::start(*step, object), whose),
             Step::Abandon(step) => {
                 return self.pursue(r, Abandon::start(step, None), whose);
             }
@@ -221,6 +223,7 @@ impl State {
     /// P4: what is to be deleted must be named by what the replica read: status, Secret or record.
     fn check_evidence(&mut self, step: &Step, observed: &Observed) {
         let doomed: Vec<&str> = match step {
+            Step::Update(step) => vec![&step.request.id],
             Step::Abandon(step) => vec![&step.client_id],
             Step::Revoke(id) => vec![id],
             Step::Remove(step) => step.victims.iter().map(|v| v.id.as_str()).collect(),
@@ -257,7 +260,7 @@ impl State {
         }
     }
 
-    fn pursue(&mut self, r: usize, (flight, effect): Next, (uid, generation): (String, i64)) {
+    fn pursue(&mut self, r: usize, (flight, effect): Next, (uid, tried): (String, Tried)) {
         let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
         let deadline = self.now + budget;
         let caller = Caller {
@@ -266,7 +269,7 @@ impl State {
             slept: false,
             looked: self.now,
             uid,
-            generation,
+            tried,
             made: None,
             delivered: None,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use c1_operator::{
     api::{PersonalClient, Reason},
+    c1::Client,
     plan::{Anchor, Answer, Content, Delivered, Effect, Flight, Record, SecretSeen, status},
 };
 
@@ -12,7 +13,7 @@ use crate::{
     replica::{Caller, List, Mishap, Work},
     rules::Rules,
     situations::{Situation, reached},
-    world::{Delivery, End, State, TIMING, is_deleting},
+    world::{Delivery, End, OVERLAP, State, is_deleting},
 };
 
 /// How long after its budget an attempt counts as old.
@@ -65,6 +66,7 @@ impl State {
                 }
                 Answer::Created(Box::new(self.create(&request.display_name, old)))
             }
+            Effect::Update(request) => self.update_client(r, request),
             Effect::Deliver { delivered, over } => {
                 let seen = over.as_deref().cloned();
                 let over = if requests.delivery_on_seen { seen } else { self.secret.as_deref().cloned() };
@@ -260,6 +262,15 @@ impl State {
         }
     }
 
+    /// A replica's list shows what it has changed as it was changed.
+    pub fn show(&mut self, r: usize, client: &Client) {
+        if let Some(list) = self.replicas[r].list.clone() {
+            let mut list = List::clone(&list);
+            list.clients.iter_mut().filter(|c| c.id == client.id).for_each(|c| c.clone_from(client));
+            self.replicas[r].list = Some(Printed::new(list));
+        }
+    }
+
     /// Deletes a client at C1; here the promises are broken, if they are.
     pub fn delete_client(&mut self, r: usize, id: &str) -> Answer {
         self.forget(r, id);
@@ -269,7 +280,7 @@ impl State {
         // What a maker delivers after its attempt was given up counts as lost: status has said so, or never named it.
         let named = object.and_then(|o| o.status.as_ref()?.client.as_ref()).is_some_and(|c| c.id == id);
         let retained = held && (self.end == End::Retained || self.object.as_ref().is_some_and(|o| o.retains()));
-        let overlap = u32::try_from(TIMING.overlap.as_secs()).unwrap_or(u32::MAX);
+        let overlap = u32::try_from(OVERLAP.as_secs()).unwrap_or(u32::MAX);
         let Some(client) = self.client_mut(id).filter(|c| c.live) else { return Answer::Gone };
         client.live = false;
         let broken = if client.foreign {

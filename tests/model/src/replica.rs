@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use c1_operator::{
     api::{PersonalClient, PersonalClientStatus},
     c1::Client,
-    plan::{Anchor, ClientRead, Effect, Flight, SecretView, status},
+    plan::{
+        Anchor, ClientRead, Effect, Flight, SecretView,
+        status::{self, Tried},
+    },
 };
 
 use crate::print::Printed;
@@ -84,8 +87,8 @@ pub struct Caller {
     pub looked: u32,
     /// The object that it is about.
     pub uid: String,
-    /// … and the generation that it was begun for.
-    pub generation: i64,
+    /// … and what it was begun for.
+    pub tried: Tried,
     /// The client that it has made.
     pub made: Option<String>,
     /// What it has delivered.
@@ -172,6 +175,7 @@ fn describe(effect: &Effect) -> String {
             format!("intend attempt {attempt}")
         }
         Effect::Create(request) => format!("create \"{}\" at C1", request.display_name),
+        Effect::Update(request) => format!("change {} at C1 to \"{}\"", request.id, request.display_name),
         Effect::Deliver { delivered, .. } => format!("deliver {} into the Secret", delivered.client.id),
         Effect::Record { status, .. } => {
             format!("record {} in status", status.client.as_ref().map(|c| c.id.as_str()).unwrap_or_default())

@@ -18,7 +18,7 @@ use crate::{
     promises,
     replica::{Mishap, Work},
     rules::Rules,
-    world::{Delivery, End, LONG, Left, SHORT, State, is_deleting},
+    world::{Delivery, End, LONG, Left, NAME, SHORT, State, is_deleting},
 };
 
 /// Effects and pauses until rest, at the most.
@@ -221,8 +221,15 @@ fn as_it_should_be(state: &State) -> Result<(), String> {
     if !status::is_ready(&status) || Some(status.observed_generation) != object.metadata.generation {
         return Err(format!("not Ready for the present spec: {:?}", status::ready_reason(&status)));
     }
+    if object.rotate_request().is_some_and(|request| status.last_handled_rotate_at != Some(request)) {
+        return Err("a request for a new credential is not answered".into());
+    }
     let held = state.held().ok_or("Ready without an intact Secret")?;
-    state.client(&held).filter(|c| c.live).ok_or("the Secret's client does not live")?;
+    let client = state.client(&held).filter(|c| c.live).ok_or("the Secret's client does not live")?;
+    let name = object.spec.display_name.as_deref().unwrap_or(NAME);
+    if client.attempt().is_some() && !client.client.display_name.starts_with(&format!("{name} [k8s ")) {
+        return Err("the client is not called as the spec asks".into());
+    }
     if status.client.as_ref().is_none_or(|c| c.id != held) {
         return Err("P3: status names another client than the Secret holds".into());
     }

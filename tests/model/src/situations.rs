@@ -24,6 +24,7 @@ situations! {
     TwoIntend: "of two replicas that intend, one gets 409",
     Blind: "a first issue begins, and the caches have missed the Secret",
     Doubled: "a create takes effect twice",
+    ChangedInPlace: "a client is changed in place",
     TwoAlive: "two of the object's clients are alive",
     LateCreate: "a create takes effect after its caller gave up",
     LateAfterAbandon: "a create takes effect after its attempt was abandoned",

@@ -22,7 +22,11 @@ pub enum Start {
     Lost,
     /// It was Ready, and its spec was edited.
     Edited,
-    /// The same, and it asks for client and Secret to stay when it goes.
+    /// The same, by what can be had in place.
+    EditedInPlace,
+    /// It was Ready, and somebody asked for a new credential.
+    Requested,
+    /// Its spec was edited, and it asks for client and Secret to stay when it goes.
     Retaining,
     /// The new credential was issued; the former one retires.
     Rotated,
@@ -38,6 +42,8 @@ pub const STARTS: &[Start] = &[
     Start::Ready,
     Start::Lost,
     Start::Edited,
+    Start::EditedInPlace,
+    Start::Requested,
     Start::Retaining,
     Start::Rotated,
     Start::Open,
@@ -53,6 +59,8 @@ impl Start {
             Self::Ready => ready(new),
             Self::Lost => lost(new),
             Self::Edited => edited(new),
+            Self::EditedInPlace => edited_in_place(new),
+            Self::Requested => requested(new),
             Self::Retaining => retaining(edited(new)),
             Self::Rotated => rotated(edited(new)),
             Self::Open => open(edited(new)),
@@ -78,6 +86,18 @@ fn lost(new: State) -> State {
 fn edited(new: State) -> State {
     let mut state = ready(new);
     state.happen(Event::EditSpec);
+    state
+}
+
+fn edited_in_place(new: State) -> State {
+    let mut state = ready(new);
+    state.happen(Event::EditInPlace);
+    state
+}
+
+fn requested(new: State) -> State {
+    let mut state = ready(new);
+    state.happen(Event::Rotate);
     state
 }
 

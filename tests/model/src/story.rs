@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     model::Action,
     replica::Mishap,
-    world::{SHORT, State, TIMING},
+    world::{OVERLAP, SHORT, State},
 };
 
 impl State {
@@ -32,7 +32,7 @@ impl State {
                 format!("C1 makes the client of a create that was given up: \"{}\"", self.late[index].0)
             }
             Action::Tick(SHORT) => "time passes: an attempt that was seen is old".into(),
-            Action::Tick(seconds) => format!("{seconds} s pass: overlaps of {} s are over", TIMING.overlap.as_secs()),
+            Action::Tick(seconds) => format!("{seconds} s pass: overlaps of {} s are over", OVERLAP.as_secs()),
             Action::Event(event) => format!("somebody: {event:?}"),
         }
     }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use c1_operator::{
-    api::{PersonalClient, PersonalClientSpec},
+    api::{Overlap, PersonalClient, PersonalClientSpec},
     plan::{SecretSeen, Timing, marker},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
@@ -18,7 +18,11 @@ pub const HOST: &str = "h";
 /// The issuer's C1 user.
 pub const USER: &str = "user";
 const NAMESPACE: &str = "ci";
-const NAME: &str = "deployer";
+/// Name of the object.
+pub const NAME: &str = "deployer";
+
+/// How long a replaced client lives on.
+pub const OVERLAP: Duration = Duration::from_secs(30);
 
 /// The operator's deadlines, as small as they can be and still differ in their order.
 pub const TIMING: Timing = Timing {
@@ -26,7 +30,8 @@ pub const TIMING: Timing = Timing {
     grace: Duration::from_secs(4),
     skew: Duration::from_secs(8),
     settle: Duration::from_secs(20),
-    overlap: Duration::from_secs(30),
+    // Nobody uses what was replaced, in the model.
+    overlap: Overlap { least: OVERLAP, most: OVERLAP },
 };
 /// Long enough for an attempt that a replica has seen to be old; not by wall clock alone, nor for an overlap to end.
 pub const SHORT: u32 = 9;

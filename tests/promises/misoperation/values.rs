@@ -121,8 +121,19 @@ fn of_personal_clients(path: &str) -> Option<Values> {
                 bad.into(),
             )
         }
+        "rotation.renewBefore" => durations("30s", ["240h", "24h"], json!({"expires": "720h"})),
+        "rotation.maxAge" => durations("30m", ["720h", "24h"], json!({})),
+        "rotation.overlap" => durations("0s", ["2h", "30m"], json!({})),
+        "rotation.maxOverlap" => durations("0s", ["200h", "24h"], json!({})),
+        // What an object without a credential says while it is true, one that has a credential does not.
+        "suspend" => known([json!(false), Value::Null], vec![]),
         _ => return None,
     })
+}
+
+fn durations(short: &str, good: [&str; 2], beside: Value) -> Values {
+    let bad = [short, "1d", "", "90000h"].map(|text| Bad::Refused(json!(text), "is not a duration"));
+    Values { beside, ..known(good.map(|text| json!(text)), bad.into()) }
 }
 
 fn of_issuers(path: &str, place: &Place) -> Option<Values> {

@@ -30,6 +30,10 @@ pub enum Mischief {
     Partition(usize),
     /// A spec is changed.
     Edit(usize),
+    /// … as it can be had in place.
+    EditInPlace(usize),
+    /// A new credential is asked for.
+    Rotate(usize),
     /// An object is deleted.
     Delete(usize),
     /// … and made anew.
@@ -61,6 +65,8 @@ impl Mischief {
     pub fn object(&self) -> Option<usize> {
         match self {
             Self::Edit(object)
+            | Self::EditInPlace(object)
+            | Self::Rotate(object)
             | Self::Delete(object)
             | Self::Create(object)
             | Self::DeleteSecret(object)
@@ -86,6 +92,8 @@ impl Mischief {
             Self::Relist(_) => "relist",
             Self::Partition(_) => "partition",
             Self::Edit(_) => "edit",
+            Self::EditInPlace(_) => "edit in place",
+            Self::Rotate(_) => "rotation requested",
             Self::Delete(_) => "delete",
             Self::Create(_) => "create",
             Self::DeleteSecret(_) => "Secret deleted",
@@ -185,6 +193,10 @@ impl Schedule {
         }
         for _ in 0..objects {
             events.once(&mut dice, lasts, |dice| Mischief::Edit(dice.random_range(0..objects)));
+        }
+        for _ in 0..objects / 2 {
+            events.once(&mut dice, lasts, |dice| Mischief::EditInPlace(dice.random_range(0..objects)));
+            events.once(&mut dice, lasts, |dice| Mischief::Rotate(dice.random_range(0..objects)));
         }
         for _ in 0..objects / 10 {
             events.once(&mut dice, lasts, |dice| Mischief::DeleteSecret(dice.random_range(0..objects)));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use c1_operator::plan::status::is_ready;
+use c1_operator::{api::ROTATE_ANNOTATION, plan::status::is_ready};
 use serde_json::json;
 use testkit::control_plane;
 
@@ -76,6 +76,8 @@ impl Stage {
                 self.replicas[*replica].proxy.partition(false);
             }
             Mischief::Edit(_)
+            | Mischief::EditInPlace(_)
+            | Mischief::Rotate(_)
             | Mischief::Delete(_)
             | Mischief::Create(_)
             | Mischief::DeleteSecret(_)
@@ -177,9 +179,17 @@ impl Stage {
             }
             Mischief::StripLabels(_) => self.patch_secret(&place, json!({"metadata": {"labels": null}})).await,
             Mischief::DeleteClient(_) => self.delete_client(&place).await,
-            _ => {
+            Mischief::Rotate(_) => {
+                let now = format!("after {:.3} s", self.journal.elapsed().as_secs_f64());
+                self.patch(&place, json!({"metadata": {"annotations": {ROTATE_ANNOTATION: now}}})).await;
+            }
+            Mischief::EditInPlace(_) => {
                 let name = format!("edited after {:.3} s", self.journal.elapsed().as_secs_f64());
                 self.patch(&place, json!({"spec": {"displayName": name}})).await;
+            }
+            _ => {
+                let expires = format!("{}s", 1_000_000 + self.journal.elapsed().as_millis());
+                self.patch(&place, json!({"spec": {"expires": expires}})).await;
             }
         }
         self.journal.hit(mischief.kind());

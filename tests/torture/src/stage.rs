@@ -62,7 +62,12 @@ impl Stage {
     /// Sets it up; nothing runs yet but API server and C1. The second replica is `release`, if there is one.
     pub async fn set(objects: usize, release: Option<&Path>) -> Self {
         let election = json!({"enabled": true, "leaseDuration": "5s", "renewDeadline": "3s", "retryPeriod": "1s"});
-        let times = [format!("--overlap={}s", OVERLAP.as_secs()), format!("--settle-time={}s", SETTLE.as_secs())];
+        let times = [
+            format!("--overlap={}s", OVERLAP.as_secs()),
+            // The probe uses what was replaced, which must not keep it alive for good.
+            format!("--max-overlap={}s", 2 * OVERLAP.as_secs()),
+            format!("--settle-time={}s", SETTLE.as_secs()),
+        ];
         let values = json!({"leaderElection": election, "extraArgs": times});
         let options = Options { operator_values: values, start_operator: false, ..Options::default() };
         let mut world = World::start("torture", options).await;

@@ -131,9 +131,11 @@ impl Stage {
                 }
                 continue;
             }
-            if object.metadata.deletion_timestamp.is_some() || !present || !status::is_ready(&said) {
+            let request = object.rotate_request();
+            let unanswered = request.is_some() && request != said.last_handled_rotate_at;
+            if object.metadata.deletion_timestamp.is_some() || !present || !status::is_ready(&said) || unanswered {
                 let said = serde_json::to_string(&said).unwrap();
-                let what = format!("P1: {place} is not Ready long after all was quiet: {said}");
+                let what = format!("P1: {place} is not Ready, or asks in vain, long after all was quiet: {said}");
                 wrong.insert(place, what);
             }
         }

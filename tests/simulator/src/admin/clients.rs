@@ -14,7 +14,7 @@ use super::{Reply, ledger::Entry, read};
 use crate::{
     api,
     app::App,
-    tenant::ClientEdit,
+    tenant::{Cidr, ClientEdit},
     wire::{
         Answer,
         message::{CreateRequest, CreateResponse, PersonalClient},
@@ -58,6 +58,9 @@ pub(super) async fn create(State(app): Simulator, body: Bytes) -> Reply {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Edit {
     display_name: Option<String>,
+    /// Names or ids of roles.
+    scoped_roles: Option<Vec<String>>,
+    allow_source_cidr: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     last_used_at: Option<LastUse>,
 }
@@ -76,8 +79,9 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<LastUse>, D::Er
 }
 
 pub(super) async fn edit(State(app): Simulator, Path(id): Path<String>, body: Bytes) -> Reply {
-    let Edit { display_name, last_used_at } = read(&body)?;
+    let Edit { display_name, scoped_roles, allow_source_cidr, last_used_at } = read(&body)?;
     let name = display_name.map(ClientEdit::DisplayName);
+    let networks = allow_source_cidr.map(Cidr::list).transpose()?.map(ClientEdit::AllowSourceCidr);
     let used = last_used_at.map(|used| match used {
         LastUse::At(time) => ClientEdit::LastUsedAt(Some(time)),
         LastUse::Never(()) => ClientEdit::LastUsedAt(None),
@@ -85,7 +89,8 @@ pub(super) async fn edit(State(app): Simulator, Path(id): Path<String>, body: By
     let answer = {
         let mut tenant = app.tenant();
         let position = tenant.position(&id)?;
-        tenant.edit_client(position, name.into_iter().chain(used).collect())?;
+        let roles = scoped_roles.map(|roles| tenant.role_ids(&roles)).transpose()?.map(ClientEdit::ScopedRoles);
+        tenant.edit_client(position, [name, roles, networks, used].into_iter().flatten().collect())?;
         Answer::ok(&Entry::new(tenant.client_at(position), tenant.now()))
     };
     app.persist().await;

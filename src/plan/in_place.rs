@@ -1,0 +1,129 @@
+//! Row 12, without a new client: what the spec asks for anew, or somebody changed at C1, and can be changed in place.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::{
+    Marker,
+    decide::{Decision, Holding},
+    evidence::Presence,
+    need::Bar,
+    observed::ClientRead,
+    step::{Look, Plan, Step, UpdateStep},
+    wanted::Wanted,
+};
+use crate::{
+    api::IssuedClient,
+    c1::{Client, Field, UpdateRequest},
+};
+
+impl Decision<'_> {
+    /// The current client is not as it is asked to be.
+    pub(super) fn update(&self) -> Option<Plan> {
+        let client = self.status.client.as_ref().filter(|client| !self.expired(client))?;
+        let Holding::Ours(_, delivered) = self.holding() else { return None };
+        if delivered.client.id != client.id {
+            return None;
+        }
+        let new_spec = self.status.observed_generation != self.generation();
+        let (edited, drifted) = (self.edited(client), self.drifted(client));
+        // What else is new in a spec comes first: should C1 refuse to put back what drifted, nothing else waits for it.
+        if edited.is_empty() && (drifted.is_empty() || new_spec) {
+            return None;
+        }
+        match (self.marked(&client.id), self.read(&client.id)) {
+            (None, _) => return Some(self.step(Step::Look(Look::Client(client.id.clone())))),
+            // Somebody took our marker away: not ours to change (P4). Or C1 does not know it yet.
+            (Some(false), _) | (_, Some(Presence::Gone)) => return None,
+            // That a list says so may be old.
+            (Some(true), None) if edited.is_empty() => {
+                return Some(self.step(Step::Look(Look::Client(client.id.clone()))));
+            }
+            (Some(true), _) => {}
+        }
+        let ready = || match (self.allowed()?, self.backoff(None)) {
+            (_, Some(until)) => Err(Bar::Pause(until)),
+            (wanted, None) => Ok(wanted),
+        };
+        Some(match ready() {
+            Ok(wanted) => self.step(Step::Update(Box::new(self.changes(client, wanted, edited, drifted)))),
+            Err(bar) => self.barred(!new_spec, bar),
+        })
+    }
+
+    fn changes(&self, client: &IssuedClient, wanted: Wanted, edited: Vec<Field>, drifted: Vec<Field>) -> UpdateStep {
+        let fields: BTreeSet<Field> = edited.into_iter().chain(drifted.iter().copied()).collect();
+        let marker = Marker { owner: self.marker_owner.clone(), attempt: client.attempt.clone() };
+        UpdateStep {
+            requested: wanted.requested(),
+            request: UpdateRequest {
+                id: client.id.clone(),
+                fields: fields.into_iter().collect(),
+                display_name: marker.append_to(&wanted.display_name),
+                scoped_roles: wanted.scoped_roles,
+                allow_source_cidr: wanted.allow_source_cidr,
+            },
+            drifted,
+            edited: self.status.observed_generation != self.generation(),
+        }
+    }
+
+    /// What is asked for now and was not then: by the spec, or by the issuer's defaults.
+    pub(super) fn edited(&self, client: &IssuedClient) -> Vec<Field> {
+        let wanted = self.o.issuer.as_ref().and_then(|issuer| Wanted::of(&self.o.object, &issuer.defaults).ok());
+        wanted.map(|wanted| wanted.unlike(&client.requested)).unwrap_or_default()
+    }
+
+    /// C1 refused to change the client as this very spec asks, or it is not ours to change: then a new one is issued.
+    pub(super) fn cannot_be_changed(&self, client: &IssuedClient) -> bool {
+        let refused = self.status.update_refused_generation == Some(self.generation());
+        let new_spec = self.status.observed_generation != self.generation();
+        let unmarked = new_spec && self.marked(&client.id) == Some(false);
+        (refused || unmarked) && !self.edited(client).is_empty()
+    }
+
+    /// What C1 shows otherwise than it answered last: somebody has changed it there. Never what differs from the spec: C1 may
+    /// put that in other words.
+    fn drifted(&self, client: &IssuedClient) -> Vec<Field> {
+        let listed = self.inventory().and_then(|i| i.client(&client.id));
+        let shown = match self.o.reads.get(&client.id) {
+            Some(ClientRead::Live(read)) => Some(read.as_ref()),
+            Some(ClientRead::Gone) => None,
+            None => listed,
+        };
+        shown.map(|shown| unlike(client, shown)).unwrap_or_default()
+    }
+}
+
+fn unlike(client: &IssuedClient, shown: &Client) -> Vec<Field> {
+    let same = |field: &Field| match field {
+        Field::DisplayName => client.display_name == shown.display_name,
+        Field::ScopedRoles => set(&client.scoped_roles) == set(&shown.scoped_roles),
+        Field::AllowSourceCidr => networks(&client.allow_source_cidr) == networks(&shown.allow_source_cidr),
+    };
+    Field::ALL.into_iter().filter(|field| !same(field)).collect()
+}
+
+fn set(texts: &[String]) -> BTreeSet<&String> {
+    texts.iter().collect()
+}
+
+/// However they are written.
+fn networks(texts: &[String]) -> BTreeSet<String> {
+    let plain = |text: &String| text.parse::<IpNet>().map_or_else(|_| text.clone(), |net| net.trunc().to_string());
+    texts.iter().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_the_same_however_they_are_written() {
+        let of = |texts: &[&str]| networks(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["10.1.2.3/8", "2001:DB8::/32"]), of(&["2001:db8::/32", "10.0.0.0/8"]));
+        assert_ne!(of(&["10.0.0.0/8"]), of(&["10.0.0.0/9"]));
+        assert_ne!(of(&["strange"]), of(&[]));
+    }
+}
