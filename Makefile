@@ -51,18 +51,18 @@ chart-docs: ## make the chart's README of the comments in its values.yaml
 .PHONY: test counts
 test: ## all that CI runs; the last lines are the counts
 	@rm -rf $(STEPS)
-	@$(MAKE) lint test-unit test-model test-simulator test-c1 test-integration test-torture e2e counts
+	@$(MAKE) lint test-unit test-model test-simulator test-c1 test-integration test-torture test-year e2e counts
 
 # A suite in which nothing ran has not passed (only of doc tests there may be none, and e2e says why it cannot run).
 counts:
 	@echo "==> counts"; \
-	for step in unit doc model simulator c1 api promises reasons chart torture e2e; do \
-	  grep -hE '^test result: ok\. [1-9]|^states [1-9][0-9]*, exhaustive yes|^[0-9]+ renderings accepted|^[1-9][0-9]* histories, 0 violations|^e2e: [1-9][0-9]* checks passed|SKIPPED: the end-to-end test' $(STEPS)/$$step.log \
+	for step in unit doc model simulator c1 api promises reasons chart torture year e2e; do \
+	  grep -hE '^test result: ok\. [1-9]|^states [1-9][0-9]*, exhaustive yes|^[0-9]+ renderings accepted|^[1-9][0-9]* histories, 0 violations|^[1-9][0-9]* rotations, [1-9][0-9]* logins, 0 failures|^e2e: [1-9][0-9]* checks passed|SKIPPED: the end-to-end test' $(STEPS)/$$step.log \
 	    | sed "s/; [0-9]* measured.*//; s/^e2e: //; s/^/$$(printf '%-10s' $$step)/" \
 	    || [[ $$step == doc ]] || { echo "$$step: no test ran"; exit 1; }; \
 	done
 
-.PHONY: lint test-unit test-model test-simulator test-c1 test-integration test-api test-promises test-reasons test-chart test-torture
+.PHONY: lint test-unit test-model test-simulator test-c1 test-integration test-api test-promises test-reasons test-chart test-torture test-year
 lint: ## formatting, clippy with the test features and without, shellcheck
 	cargo fmt --all --check
 	cargo clippy $(FEATURES) --all-targets -- -D warnings
@@ -98,6 +98,9 @@ test-reasons: build ## every bad input, its reason and its message
 test-chart: ## every value of the chart, and every rendering, taken by a real API server
 	$(call step,chart,tests/controlplane/run.sh tests/dev/chart-check.sh)
 
+test-year: build ## a short run of `make year`
+	$(call step,year,tests/controlplane/run.sh $(BIN)/year)
+
 test-torture: build ## a short run of `make torture`
 	$(call step,torture,tests/controlplane/run.sh $(BIN)/torture --objects 60 --seconds 15)
 
@@ -108,7 +111,7 @@ image: ## the container image, in target/image/c1-operator.tar, without daemon o
 e2e: build ## image and chart on a real one-node cluster, from helm install to helm uninstall; as root
 	$(call step,e2e,tests/e2e/run.sh)
 
-.PHONY: manifests bench model torture torture-selftest mutants sabotage audit clean
+.PHONY: manifests bench model torture year torture-selftest mutants sabotage audit clean
 manifests: ## plain manifests of the chart for kubectl, in target/manifests; ARGS="--set image.repository=..."
 	@mkdir -p $(TARGET)/manifests
 	@tests/dev/manifests.sh $(ARGS) >$(TARGET)/manifests/c1-operator.yaml.new
@@ -130,6 +133,10 @@ SEED ?= 1
 torture: build ## two replicas and everything that goes wrong, at random; RUNS=n SEED=s, ARGS="--objects 60"
 	cargo build --release -p c1-operator
 	@tests/controlplane/run.sh $(BIN)/torture --release $(TARGET)/$(TRIPLE)/release/c1-operator --runs $(RUNS) --seed $(SEED) $(ARGS)
+
+CRS ?= 1000
+year: build ## a year in the life of CRS objects: every credential works on every day of it
+	@tests/controlplane/run.sh $(BIN)/year --crs $(CRS) $(ARGS)
 
 torture-selftest: build ## take one guard out: torture must find a violation
 	@tests/controlplane/run.sh tests/torture/selftest.sh

@@ -34,11 +34,13 @@ pub enum EffectKind {
     Claim,
     /// A Secret that is rendered anew.
     Render,
+    /// A workload that is restarted.
+    Restart,
 }
 
 impl EffectKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Preflight,
         Self::Intend,
         Self::Create,
@@ -54,6 +56,7 @@ impl EffectKind {
         Self::AddFinalizer,
         Self::Claim,
         Self::Render,
+        Self::Restart,
     ];
 }
 

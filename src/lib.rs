@@ -15,20 +15,30 @@
 //!  fault       the points at which a test kills the process
 //! ```
 //!
+//! Without the feature `operator` there are only `api`, `plan` and `c1`, and what they need.
+//!
 //! `api` and `plan` know no client, no clock and no socket; `plan` no randomness either. `controller::act` and
 //! `controller::pilot` are the only places with side effects on objects. Who reads `docs/protocol.md` first, and then `plan::decide` and `plan::issue`, has
 //! read what matters.
 
 pub mod api;
+#[cfg(feature = "operator")]
 pub mod args;
 pub mod c1;
 pub mod clock;
+#[cfg(feature = "operator")]
 pub mod controller;
+#[cfg(feature = "operator")]
 pub mod default_issuer;
 pub mod fault;
+#[cfg(feature = "operator")]
 pub mod inventory;
+#[cfg(feature = "operator")]
 pub mod leader;
 pub mod plan;
+#[cfg(feature = "operator")]
 pub mod runtime;
+#[cfg(feature = "operator")]
 pub mod secret;
+#[cfg(feature = "operator")]
 pub mod telemetry;

@@ -196,7 +196,7 @@ async fn lead(
 /// Runs the controllers until `stop`, and what they have begun to its end.
 async fn act(context: &Arc<Context>, writers: Writers, stop: &CancellationToken) {
     let (touched, _) = broadcast::channel(1024);
-    let clock_watch = tokio::spawn(watch_clock(context.clone()));
+    let clock_watch = tokio::spawn(watch_clock(context.clone(), touched.clone()));
     let filled = context.stores.filled.clone();
     let ready = tokio::spawn(async move {
         filled.wait().await;
@@ -318,20 +318,26 @@ fn caches() -> (Stores, Writers) {
     )
 }
 
-/// The wall clock was set: what waits for a time is looked at again.
-async fn watch_clock(ctx: Arc<Context>) {
+/// The wall clock was set: what waits for a time is looked at again. First C1, whose clock ours is compared with: until it has
+/// answered nobody knows which of the two is right, and nothing is done because of time.
+async fn watch_clock(ctx: Arc<Context>, touched: broadcast::Sender<Touched>) {
     loop {
         ctx.clock.changed().await;
         tracing::warn!("the clock was set, or the machine slept: looking at every object again");
+        ctx.issuers.look_soon();
+        // Nobody listens once the controllers have ended.
+        let _ = touched.send(Touched::Clock);
         let _ = ctx.look_again.send(None);
     }
 }
 
-/// An object that came, changed or is going, as its issuer sees it.
+/// What concerns issuers beside themselves.
 #[derive(Debug, Clone)]
-struct Touched {
-    issuer: IssuerKey,
-    going: bool,
+enum Touched {
+    /// An object of an issuer came, changed, or is going.
+    Object { issuer: IssuerKey, going: bool },
+    /// The wall clock was set.
+    Clock,
 }
 
 async fn controllers(
@@ -360,7 +366,7 @@ async fn controllers(
         if let Ok(object) = &object.0 {
             let issuer = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
             // Nobody listens once the issuers' controllers have ended.
-            let _ = tell.send(Touched { issuer, going: object.metadata.deletion_timestamp.is_some() });
+            let _ = tell.send(Touched::Object { issuer, going: object.metadata.deletion_timestamp.is_some() });
         }
     });
     let all = stores.personal_clients.clone();
@@ -424,13 +430,12 @@ fn issuer_controller<K: IssuerObject>(
     let users = BroadcastStream::new(touched.subscribe()).flat_map(move |touched| {
         let all = known.state();
         let concerned = all.iter().filter_map(|issuer| issuer.0.as_ref().ok()).filter(|issuer| match &touched {
-            Ok(touched) => {
+            Ok(Touched::Object { issuer: of, going }) => {
                 let deleting = issuer.meta().deletion_timestamp.is_some();
-                touched.issuer == client_issuer::key(*issuer)
-                    && (touched.going || deleting || !issuer.finalizers().contains(&finalizer))
+                *of == client_issuer::key(*issuer) && (*going || deleting || !issuer.finalizers().contains(&finalizer))
             }
             // Who was too slow to hear of one looks at all.
-            Err(_) => true,
+            Ok(Touched::Clock) | Err(_) => true,
         });
         let concerned = concerned
             .map(|issuer| ObjectRef::<DeserializeGuard<K>>::from_obj_with(&DeserializeGuard(Ok(issuer.clone())), ()));

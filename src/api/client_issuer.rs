@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     DurationText, Expires,
     personal_client::{cidrs_schema, roles_schema},
+    selector,
 };
 
 /// Makes C1 personal clients for its own namespace.
@@ -196,7 +197,7 @@ pub struct IssuerPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterIssuerPolicy {
     /// Which namespaces may use the issuer; `{}` selects every one.
-    #[schemars(schema_with = "selector_schema")]
+    #[schemars(schema_with = "namespaces_schema")]
     pub namespace_selector: LabelSelector,
     /// What is allowed beyond the least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -260,33 +261,6 @@ pub struct Orphan {
     pub created_at: Option<Time>,
 }
 
-fn selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "x-kubernetes-map-type": "atomic",
-        "properties": {
-            "matchLabels": {
-                "type": "object", "maxProperties": 16,
-                "additionalProperties": {"type": "string", "maxLength": 63},
-                "description": "Labels that a namespace must have.",
-            },
-            "matchExpressions": {
-                "type": "array", "maxItems": 16, "x-kubernetes-list-type": "atomic",
-                "description": "Requirements that its labels must meet.",
-                "items": {
-                    "type": "object", "required": ["key", "operator"],
-                    "x-kubernetes-validations": [{
-                        "rule": "self.operator in ['In', 'NotIn'] ? (has(self.values) && self.values.size() > 0) : (!has(self.values) || self.values.size() == 0)",
-                        "message": "values must be given for In and NotIn, and only for those",
-                    }],
-                    "properties": {
-                        "key": {"type": "string", "maxLength": 316},
-                        "operator": {"type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
-                        "values": {"type": "array", "maxItems": 64, "x-kubernetes-list-type": "atomic",
-                                   "items": {"type": "string", "maxLength": 63}},
-                    },
-                },
-            },
-        },
-    })
+fn namespaces_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    selector::schema("a namespace")
 }

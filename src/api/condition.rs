@@ -90,6 +90,10 @@ reasons! {
     Updated,
     /// Somebody had changed the client at C1, and that was put back.
     Drifted,
+    /// The workloads that read the Secret only when they start were restarted.
+    Restarted,
+    /// Some of them could not be.
+    RestartFailed,
     /// C1 did not keep the display name that carries the marker.
     MarkerTruncated,
     /// C1's list of clients cannot be read to its end, so that lost answers cannot be resolved.

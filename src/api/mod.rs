@@ -9,6 +9,8 @@ pub mod duration;
 pub mod personal_client;
 pub mod rotation;
 pub mod secret_template;
+mod selector;
+pub mod workload;
 
 pub use client_issuer::{
     ClientIssuer, ClientIssuerSpec, ClusterClientIssuer, ClusterClientIssuerSpec, IssuerDefaults, IssuerStatus,
@@ -22,6 +24,7 @@ pub use personal_client::{
 };
 pub use rotation::{Overlap, RenewalReason, Rotation, RotationPolicy};
 pub use secret_template::SecretTemplate;
+pub use workload::{Workload, WorkloadKind};
 
 /// The API group of all three kinds.
 pub const GROUP: &str = "iam.conductor.one";
@@ -42,6 +45,9 @@ pub const FENCE_ANNOTATION: &str = "iam.conductor.one/fence";
 /// Annotation by which a person asks for a new credential: any text that was not there before, such as the present time.
 /// `status.lastHandledRotateAt` answers it.
 pub const ROTATE_ANNOTATION: &str = "iam.conductor.one/rotate-requested-at";
+/// Prefix of the annotation, of a pod template, by which a workload is restarted; the name after it is that of the
+/// `PersonalClient`.
+pub const RESTART_PREFIX: &str = "restart.iam.conductor.one/";
 /// Annotation by which a person lets a `PersonalClient` go although its client could not be revoked.
 pub const ABANDON_ANNOTATION: &str = "iam.conductor.one/abandon";
 

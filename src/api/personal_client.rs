@@ -178,6 +178,9 @@ pub struct PersonalClientStatus {
     /// The generation of the spec that C1 refused to apply in place: a new client is issued instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_refused_generation: Option<i64>,
+    /// The workloads of `rotation.restart` may still run with the credential that was replaced, and are to be restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_pending: Option<bool>,
 }
 
 /// A client at C1, as C1 answered.

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    DurationText,
+    DurationText, Workload,
     duration::{self, PATTERN},
 };
 
 /// When the credential is replaced by a new one, and how long the replaced one lives on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = json!([{
     "rule": format!("!has(self.overlap) || !has(self.maxOverlap) || !self.overlap.matches('{PATTERN}') || !self.maxOverlap.matches('{PATTERN}') || self.overlap == '' || self.maxOverlap == '' || duration(self.overlap) <= duration(self.maxOverlap)"),
@@ -43,6 +43,12 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "overlap_schema")]
     pub max_overlap: Option<DurationText>,
+    /// Workloads of this namespace that read the Secret only when they start, as environment variables: they are restarted when
+    /// the Secret holds another client than before, and only then. The operator needs a permission for it, which the chart
+    /// gives with `rbac.restartWorkloads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub restart: Option<Vec<Workload>>,
 }
 
 /// Whether the operator replaces a credential by itself.

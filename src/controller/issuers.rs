@@ -70,6 +70,13 @@ impl Issuers {
         gone
     }
 
+    /// The next look of all of them is due now.
+    pub fn look_soon(&self) {
+        for issuer in self.all.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            issuer.update(|state| state.looked = None);
+        }
+    }
+
     /// Forgets an issuer, its token and its inventory.
     pub fn forget(&self, key: &IssuerKey) {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

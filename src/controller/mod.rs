@@ -12,6 +12,7 @@ pub mod observe;
 mod orphans;
 pub mod personal_client;
 pub mod pilot;
+mod restart;
 pub mod shard;
 pub mod streams;
 pub mod tenant;

@@ -15,6 +15,7 @@ use super::{
     issuers::IssuerKey,
     observe,
     pilot::Pilot,
+    restart,
 };
 use crate::{
     api::{ConditionType, PersonalClient, PersonalClientStatus, Reason, condition::find},
@@ -165,6 +166,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
             return Ok(Action::requeue(RENDER_PAUSE));
         }
         Step::Render(_) => act::render(ctx, &object).await?,
+        Step::Restart(step) => restart::restart(ctx, &object, step).await?,
         Step::Strike(id) => strike(ctx, &object, id, false).await?,
         Step::Revoke(id) => revoke(ctx, &object, identity.as_ref(), id).await?,
         Step::Issue(step) => {

@@ -106,7 +106,7 @@ impl<'a> Decision<'a> {
     fn former_and_current(&self) -> Plan {
         let changed = || self.update().or_else(|| self.rendering());
         let current = || self.new_client().or_else(changed).unwrap_or_else(|| self.steady());
-        let former = || self.strays().or_else(|| self.retiring_due());
+        let former = || self.strays().or_else(|| self.restart()).or_else(|| self.retiring_due());
         let strays = self.listed().filter(|(client, marker)| self.is_stray(client, marker)).count();
         if !self.o.delete_failed || strays >= MOST_STRAYS {
             return former().unwrap_or_else(current);

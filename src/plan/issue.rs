@@ -9,7 +9,7 @@ use super::{
     marker,
     observed::{SecretView, Timing},
     record::{Content, Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
-    renewal, status,
+    renewal, restart, status,
     step::{AbandonStep, IssueStep, Need},
     wanted::asked,
     withdraw::Withdraw,
@@ -263,6 +263,7 @@ impl Issue {
             retiring: self.retiring(now),
             last_handled_rotate_at: answers,
             update_refused_generation: None,
+            restart_pending: restart::pending(&self.object, &self.step.status, client),
             ..self.step.status.clone()
         };
         let mut status = status::record(&base, client, &self.step.secret_name, &secret.resource_version, None);

@@ -21,6 +21,7 @@ mod record;
 mod removal;
 mod remove;
 mod renewal;
+mod restart;
 #[cfg(test)]
 mod scenarios;
 pub mod status;
@@ -45,7 +46,7 @@ pub use record::{
 };
 pub use remove::Remove;
 use sha2::{Digest, Sha256};
-pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, Step, UpdateStep, Victim};
+pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, RestartStep, Step, UpdateStep, Victim};
 pub use update::Update;
 pub use wanted::{Wanted, asked, template_digest};
 pub use withdraw::Withdraw;

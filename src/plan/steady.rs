@@ -88,7 +88,7 @@ impl Decision<'_> {
         let renewal = client.and_then(|c| renewal::due(&self.o.object, c)).map(|(time, _)| time);
         let renewal = renewal.filter(|_| !self.o.object.is_suspended());
         let times = expires.into_iter().chain(renewal).filter(|time| *time > self.now);
-        times.chain(self.next_end()).min()
+        times.chain(self.next_end()).chain(self.restart_due()).min()
     }
 
     /// By the wall clock, as far as it can be believed.

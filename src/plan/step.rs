@@ -8,7 +8,7 @@ use super::{
     wanted::Wanted,
 };
 use crate::{
-    api::{IssuedClient, IssuerRef, PersonalClientStatus},
+    api::{IssuedClient, IssuerRef, PersonalClientStatus, Workload},
     c1::{Field, UpdateRequest},
 };
 
@@ -40,6 +40,8 @@ pub enum Step {
     Issue(Box<IssueStep>),
     /// Change the current client in place.
     Update(Box<UpdateStep>),
+    /// Restart the consumers that read the Secret only when they start.
+    Restart(RestartStep),
     /// Delete a client whose secret nobody has.
     Abandon(AbandonStep),
     /// Delete a client whose overlap is over, then strike it from status.
@@ -124,6 +126,15 @@ pub struct UpdateStep {
     pub drifted: Vec<Field>,
     /// The spec is new: should C1 refuse it in place, a new client is issued.
     pub edited: bool,
+}
+
+/// A restart of consumers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestartStep {
+    /// Which.
+    pub workloads: Vec<Workload>,
+    /// The client that they are to read.
+    pub client_id: String,
 }
 
 /// A client that nobody can use, to be deleted ([`super::abandon`]).

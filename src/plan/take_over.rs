@@ -4,7 +4,7 @@ use super::{
     decide::{Decision, Holding, SECRET_UNREADABLE},
     evidence::Presence,
     record::{Content, Delivered, SecretSeen},
-    renewal, status,
+    renewal, restart, status,
     step::{Look, Plan, Step},
     wanted::asked,
 };
@@ -112,6 +112,7 @@ impl Decision<'_> {
             status.last_handled_rotate_at.clone_from(&delivered.answers);
         }
         status.update_refused_generation = None;
+        status.restart_pending = restart::pending(&self.o.object, &self.status, &delivered.client);
         let status = renewal::with_renewal(&self.o.object, status);
         let stale = if delivered.asked != asked(&self.o.object.spec) {
             Some("a new one is being issued")

@@ -352,7 +352,7 @@ async fn a_display_name_that_c1_cuts_is_refused_and_its_client_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_never_ends_stops_the_minting() {
     let world = World::start("bad-inventory", crate::lifecycle::with_clock()).await;
-    let clock = crate::lifecycle::TestClock::of(&world);
+    let clock = testkit::TestClock::of(&world);
     let namespace = world.namespace("ns").await;
     let user = world.c1.create_user_with(&["system:user"]).await;
     world
@@ -375,12 +375,12 @@ async fn a_list_that_never_ends_stops_the_minting() {
         })
         .await;
         // Past the attempt's deadlines and the back-off.
-        clock.advance(&world, 3700).await;
+        clock.advance(&world.c1, 3700).await;
     }
     says(&namespace, "client", Reason::InventoryIncomplete, "cannot be read to its end").await;
     world.c1.clear_faults().await;
     world.c1.switches(json!({"listPaging": "ignore"})).await;
-    clock.advance(&world, 3700).await;
+    clock.advance(&world.c1, 3700).await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
 }

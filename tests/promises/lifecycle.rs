@@ -1,48 +1,18 @@
 //! What users rely on beside the promises: the ways to log in, templates, a changed spec, losses and their repair, expiry,
 //! adoption.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use c1_operator::api::Reason;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use testkit::{Options, World, eventually};
+use testkit::{Options, TestClock, World, eventually};
 
 use crate::{all_is_well, current, no_client_lives};
 
-/// A wall clock that the test moves, of the operator and of the tenant together.
-pub struct TestClock {
-    file: PathBuf,
-}
-
-/// Options with such a clock.
+/// Options with a clock that the test moves.
 pub fn with_clock() -> Options {
-    let file = std::env::temp_dir().join(format!("c1-operator-clock-{}-{}", std::process::id(), rand()));
-    std::fs::write(&file, "0").unwrap();
-    Options {
-        operator_values: json!({"extraEnv": [{"name": "C1_OPERATOR_CLOCK_FILE", "value": file}]}),
-        ..Options::default()
-    }
-}
-
-fn rand() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
-}
-
-impl TestClock {
-    /// The clock of a world that was started [`with_clock`].
-    pub fn of(world: &World) -> Self {
-        Self { file: PathBuf::from(world.operator.env("C1_OPERATOR_CLOCK_FILE").expect("started with_clock")) }
-    }
-
-    /// Moves both clocks.
-    pub async fn advance(&self, world: &World, seconds: i64) {
-        world.c1.advance_clock(seconds).await;
-        let now: i64 = std::fs::read_to_string(&self.file).unwrap().trim().parse().unwrap();
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, (now + seconds).to_string()).unwrap();
-        std::fs::rename(new, &self.file).unwrap();
-    }
+    Options { operator_values: TestClock::new().values(), ..Options::default() }
 }
 
 /// As the documentation tells: `envFrom` with this template serves C1's own tools.
@@ -127,10 +97,10 @@ async fn a_changed_request_issues_anew_and_the_old_client_ends_after_the_overlap
     let object = namespace.ready("client").await;
     assert_ne!(current(&object).id, old);
     all_is_well(&world, &[(&namespace, "client")]).await;
-    clock.advance(&world, 3500).await;
+    clock.advance(&world.c1, 3500).await;
     assert!(world.c1.login(&old_secret).await, "the overlap is an hour");
     // It was used just now, which keeps it for one more.
-    clock.advance(&world, 3700).await;
+    clock.advance(&world.c1, 3700).await;
     namespace
         .until("client", "has nothing retiring", |object| {
             let retiring = &object.status.as_ref().unwrap().retiring;
@@ -232,7 +202,7 @@ async fn an_expired_client_says_so() {
     let namespace = world.namespace("ns").await;
     namespace.create("client", json!({"expires": "10m", "rotation": {"policy": "Manual"}})).await;
     namespace.ready("client").await;
-    clock.advance(&world, 601).await;
+    clock.advance(&world.c1, 601).await;
     namespace.reason("client", Reason::Expired).await;
     assert!(namespace.event("client", Reason::Expired).await.contains("past its lifetime"));
     namespace.patch("client", json!({"spec": {"expires": "20m"}})).await;

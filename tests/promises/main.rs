@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod bad_input;
+mod clocks;
 mod gitops;
+mod history;
 mod lifecycle;
 mod misoperation;
 mod p1_nothing_lost;
@@ -13,6 +15,7 @@ mod p4_foreign_untouched;
 mod p5_no_plaintext;
 mod p7_quiet_cluster;
 mod replicas;
+mod restart;
 mod rotation;
 mod shards;
 mod update;

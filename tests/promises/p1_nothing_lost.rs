@@ -4,13 +4,16 @@
 //! must bring everything to where it would have been.
 
 use c1_operator::{
-    api::{DELIVERED_ANNOTATION, FINALIZER, MANAGED_LABEL, Reason},
+    api::{DELIVERED_ANNOTATION, FINALIZER, MANAGED_LABEL, PersonalClient, ROTATE_ANNOTATION, Reason},
     fault::{EffectKind, FaultPoint},
 };
 use serde_json::json;
 use testkit::{Namespace, Options, World};
 
-use crate::{all_is_well, current, no_client_lives};
+use crate::{
+    all_is_well, current, no_client_lives,
+    restart::{template, workload},
+};
 
 /// Every point is walked by one of these tests: a new effect without one does not compile.
 fn flow(kind: EffectKind) -> Flow {
@@ -25,6 +28,7 @@ fn flow(kind: EffectKind) -> Flow {
         EffectKind::Claim => Flow::RestoredSecret,
         EffectKind::Render => Flow::NewTemplate,
         EffectKind::UpdateClient => Flow::NewName,
+        EffectKind::Restart => Flow::Restart,
     }
 }
 
@@ -38,13 +42,15 @@ enum Flow {
     RestoredSecret,
     NewTemplate,
     NewName,
+    Restart,
 }
 
 /// Walks the fault points of one flow: `prepare` without a fault, then the operator is started to die at the point, `trigger`
 /// leads it there, it is started again, and `check` holds the promises.
 async fn walk(flow_of_test: Flow, name: &str) {
     // One flow has a ClientIssuer name the simulator.
-    let options = Options { operator_values: json!({"allowedHostNamespaced": true}), ..Options::default() };
+    let values = json!({"allowedHostNamespaced": true, "rbac": {"restartWorkloads": true}});
+    let options = Options { operator_values: values, ..Options::default() };
     let mut world = World::start(name, options).await;
     for point in FaultPoint::all() {
         let (FaultPoint::Before(kind) | FaultPoint::After(kind)) = point;
@@ -77,7 +83,12 @@ async fn prepare(world: &World, namespace: &Namespace, flow: Flow) {
         return;
     }
     let policy = if flow == Flow::RestoredSecret { "Retain" } else { "Delete" };
-    namespace.create("victim", json!({"deletionPolicy": policy})).await;
+    if flow == Flow::Restart {
+        workload(world, namespace, "Deployment", "consumer", json!({})).await;
+    }
+    let restart = json!({"overlap": "1s", "restart": [{"kind": "Deployment", "name": "consumer"}]});
+    let rotation = if flow == Flow::Restart { restart } else { json!({}) };
+    namespace.create("victim", json!({"deletionPolicy": policy, "rotation": rotation})).await;
     namespace.ready("victim").await;
     if flow == Flow::RestoredSecret {
         namespace.delete("victim").await;
@@ -104,6 +115,9 @@ async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
             namespace.patch("victim", json!({"spec": {"expires": "48h"}})).await;
         }
         Flow::FinalizerTornOff => namespace.patch("victim", json!({"metadata": {"finalizers": null}})).await,
+        Flow::Restart => {
+            namespace.patch("victim", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+        }
         Flow::NewName => namespace.patch("victim", json!({"spec": {"displayName": "another"}})).await,
         Flow::NewTemplate => {
             let template = json!({"labels": {"team": "ci"}, "data": {"ENV": "{{ clientId }}"}});
@@ -145,6 +159,16 @@ async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
             assert!(client.display_name.starts_with("another ["), "{}", client.display_name);
             assert_eq!(world.c1.live().await.len(), 1, "a new name mints nothing");
         }
+        Flow::Restart => {
+            let pending = |object: &PersonalClient| match object.status.as_ref().and_then(|s| s.restart_pending) {
+                None => Ok(()),
+                other => Err(format!("restartPending is {other:?}")),
+            };
+            namespace.until("victim", "has restarted its consumer", pending).await;
+            let annotation = "restart.iam.conductor.one/victim";
+            let (changes, _) = template(world, namespace, ("Deployment", "consumer"), annotation).await;
+            assert_eq!(changes, 1, "restarted once, whatever crashed");
+        }
         Flow::Abandon => {
             let object = namespace.ready("victim").await;
             assert_eq!(object.status.unwrap_or_default().retiring.len(), 1, "the replaced client retires");
@@ -171,6 +195,11 @@ async fn killed_while_a_client_is_abandoned_the_other_one_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_it_says_that_the_issuer_is_missing_it_issues_later() {
     walk(Flow::MissingIssuer, "p1-status").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_consumers_are_restarted_they_are_restarted_once() {
+    walk(Flow::Restart, "p1-restart").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,6 +233,7 @@ fn every_fault_point_belongs_to_a_flow_that_is_walked() {
         Flow::RestoredSecret,
         Flow::NewTemplate,
         Flow::NewName,
+        Flow::Restart,
     ];
     for kind in EffectKind::ALL {
         assert!(walked.contains(&flow(kind)));

@@ -7,15 +7,11 @@ use c1_operator::api::{FINALIZER, Reason};
 use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use testkit::{
-    Options, World, eventually,
+    Options, TestClock, World, eventually,
     proxy::{Lose, Trouble},
 };
 
-use crate::{
-    all_is_well, current,
-    lifecycle::{TestClock, with_clock},
-    no_client_lives, only_named_clients_live,
-};
+use crate::{all_is_well, current, lifecycle::with_clock, no_client_lives, only_named_clients_live};
 
 /// The answer to one create is lost in every way there is; each time exactly one client remains.
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +205,7 @@ async fn a_terminating_namespace_without_a_login_ends_after_ten_minutes_and_name
     world.restart_operator(None).await;
     namespace.reason("client", Reason::RevocationBlocked).await;
     assert!(world.c1.client(&id).await.is_some_and(|c| c.live));
-    clock.advance(&world, 601).await;
+    clock.advance(&world.c1, 601).await;
     namespace.gone("client").await;
     assert!(world.cluster_event(&namespace.name, Reason::RevocationBlocked).await.contains(&id));
     assert_eq!(world.operator.metric("c1_operator_clients_left_behind_total", &[]).await, Some(1.0));

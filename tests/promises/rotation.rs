@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use c1_operator::api::{PersonalClient, ROTATE_ANNOTATION, Reason, RenewalReason};
 use serde_json::{Value, json};
-use testkit::{Namespace, Options, World, eventually};
+use testkit::{Namespace, Options, TestClock, World, eventually};
 
 use crate::{
     all_is_well, current,
-    lifecycle::{TestClock, another, with_clock},
+    lifecycle::{another, with_clock},
 };
 
 const HOUR: i64 = 3600;
@@ -98,17 +98,17 @@ async fn a_credential_is_replaced_before_it_expires() {
     assert!((18..=20).contains(&life(created, renewal)), "a third before its end, or a little more");
     let old = namespace.secret("client").await.unwrap();
     // Neither a restart nor the time before it is a reason.
-    clock.advance(&world, renewal - created - HOUR).await;
+    clock.advance(&world.c1, renewal - created - HOUR).await;
     world.restart_operator(None).await;
     looks(&world, 2).await;
     assert_eq!(id(&namespace).await, first.id);
-    clock.advance(&world, HOUR).await;
+    clock.advance(&world.c1, HOUR).await;
     let object = rotated(&namespace, &first.id).await;
     assert_eq!(object.status.as_ref().unwrap().retiring[0].id, first.id);
     assert!(condition(&namespace.ready("client").await, "Reconciling").is_none());
     assert!(world.c1.login(&old).await, "its overlap has begun");
     all_is_well(&world, &[(&namespace, "client")]).await;
-    clock.advance(&world, HOUR + 60).await;
+    clock.advance(&world.c1, HOUR + 60).await;
     retired(&namespace).await;
     assert!(!world.c1.login(&old).await);
     assert!(namespace.event("client", Reason::Retired).await.contains(&first.id));
@@ -124,10 +124,10 @@ async fn a_credential_is_replaced_at_its_age() {
     let first = id(&namespace).await;
     let status = namespace.ready("client").await.status.unwrap();
     assert_eq!(status.renewal_reason, Some(RenewalReason::MaxAge));
-    clock.advance(&world, 8 * DAY).await;
+    clock.advance(&world.c1, 8 * DAY).await;
     looks(&world, 2).await;
     assert_eq!(id(&namespace).await, first);
-    clock.advance(&world, 2 * DAY).await;
+    clock.advance(&world.c1, 2 * DAY).await;
     rotated(&namespace, &first).await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
@@ -199,7 +199,7 @@ async fn requests_without_end_do_not_mint_without_end() {
     looks(&world, 2).await;
     assert_eq!(world.c1.live().await.len(), 4, "one, and three that retire");
     assert!(condition(&namespace.ready("client").await, "RenewalFailing").is_some());
-    clock.advance(&world, HOUR + 60).await;
+    clock.advance(&world.c1, HOUR + 60).await;
     answered(&namespace, "request 5").await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     assert_eq!(made(&world).await, 5, "of the three that waited the last was answered");
@@ -216,9 +216,9 @@ async fn what_was_replaced_lives_on_while_it_is_used() {
     ask(&namespace, "now").await;
     answered(&namespace, "now").await;
     for hour in 1..4 {
-        clock.advance(&world, HOUR - 60).await;
+        clock.advance(&world.c1, HOUR - 60).await;
         assert!(world.c1.login(&old).await, "{hour} h after it was replaced");
-        clock.advance(&world, 120).await;
+        clock.advance(&world.c1, 120).await;
         looks(&world, 2).await;
     }
     let note = namespace.event("client", Reason::StillUsed).await;
@@ -227,7 +227,7 @@ async fn what_was_replaced_lives_on_while_it_is_used() {
     let told = namespace.events("client").await.into_iter().filter(|(reason, _)| reason == "StillUsed").count();
     assert_eq!(told, 1, "once a day");
     assert!(namespace.ready("client").await.status.unwrap().retiring[0].last_used_at.is_some());
-    clock.advance(&world, HOUR).await;
+    clock.advance(&world.c1, HOUR).await;
     retired(&namespace).await;
     assert!(!world.c1.login(&old).await, "no longer than maxOverlap");
     all_is_well(&world, &[(&namespace, "client")]).await;
@@ -242,26 +242,26 @@ async fn a_renewal_that_fails_gets_louder_until_the_credential_has_expired() {
         .c1
         .faults(json!([{"operation": "create", "fault": {"kind": "status", "status": 403, "when": "before"}}]))
         .await;
-    clock.advance(&world, 7 * DAY).await;
+    clock.advance(&world.c1, 7 * DAY).await;
     let object = fails(&namespace, Reason::RequestRejected, "").await;
     assert_eq!(condition(&object, "Ready").unwrap().0, "True", "nothing is wrong yet");
     assert!(condition(&object, "Stalled").is_none() && condition(&object, "Reconciling").is_none());
     assert_eq!(world.operator.metric("c1_operator_renewals_failing", &[]).await, Some(1.0));
     let notes = namespace.events("client").await;
     assert!(notes.iter().any(|(_, note)| note.contains("cannot be replaced")), "{notes:?}");
-    clock.advance(&world, 2 * DAY + HOUR).await;
+    clock.advance(&world.c1, 2 * DAY + HOUR).await;
     let object = fails(&namespace, Reason::RequestRejected, "the credential expires at").await;
     assert_eq!(current(&object).id, first);
-    clock.advance(&world, DAY).await;
+    clock.advance(&world.c1, DAY).await;
     let object = namespace.reason("client", Reason::Expired).await;
     assert!(condition(&object, "Stalled").is_some());
     world.c1.clear_faults().await;
-    clock.advance(&world, HOUR + 600).await;
+    clock.advance(&world.c1, HOUR + 600).await;
     rotated(&namespace, &first).await;
     let object = namespace.ready("client").await;
     assert!(condition(&object, "RenewalFailing").is_none());
     // Also what has expired is deleted at C1, as any that was replaced.
-    clock.advance(&world, HOUR + 60).await;
+    clock.advance(&world.c1, HOUR + 60).await;
     retired(&namespace).await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
@@ -278,7 +278,7 @@ async fn while_suspended_nothing_is_done_and_afterwards_it_happens_once() {
     };
     namespace.until("client", "says that it is suspended", says).await;
     ask(&namespace, "meanwhile").await;
-    clock.advance(&world, 8 * DAY).await;
+    clock.advance(&world.c1, 8 * DAY).await;
     looks(&world, 2).await;
     assert_eq!(id(&namespace).await, first);
     namespace.create("new", json!({"suspend": true})).await;

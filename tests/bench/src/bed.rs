@@ -7,10 +7,10 @@ use futures::{StreamExt as _, stream};
 use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
 use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
-use testkit::{Namespace, Operator, Simulator, cluster, deployed, free_port};
+use testkit::{Namespace, Operator, Simulator, audit::Audit, cluster, deployed, free_port};
 use tokio::time::{sleep, timeout};
 
-use crate::{Args, audit::Audit};
+use crate::Args;
 
 /// How many requests prepare and clear away at once.
 const HELPERS: usize = 16;

@@ -1,9 +1,9 @@
 //! What must be exact: one issue costs what the protocol costs, and what is healthy costs nothing.
 
 use serde::Serialize;
+use testkit::audit::{Requests, is_write};
 
 use crate::{
-    audit::{Requests, is_write},
     floor::Floor,
     operator::{Cost, Idle, Issue, Restart},
 };

@@ -17,12 +17,11 @@ use kube::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use testkit::Namespace;
+use testkit::{Namespace, audit::Requests};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     Args,
-    audit::Requests,
     bed::{self, Bed, Sample},
 };
 

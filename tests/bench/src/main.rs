@@ -6,7 +6,6 @@
 //!  floor    the writes of an issue by a bare client
 //!  operator the operator: an issue, a restart over what was issued, a time in which nothing happens
 //!  bed      what all of them run on: API server, chart, C1 simulator, issuer
-//!  audit    what was asked of the API server
 //!  process  CPU and memory of the operator; its end
 //!  counts   what must be exact
 //!  report   the table and the JSON
@@ -19,7 +18,6 @@
     reason = "a panic is how a measurement fails that could not be made"
 )]
 
-mod audit;
 mod bed;
 mod counts;
 mod floor;

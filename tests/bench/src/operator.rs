@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use c1_operator::plan::status::is_ready;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
-use testkit::Namespace;
+use testkit::{Namespace, audit::Requests};
 use tokio::time::sleep;
 
 use crate::{
     Args,
-    audit::Requests,
     bed::{self, Bed},
     process::{self, Usage},
 };

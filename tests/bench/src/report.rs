@@ -6,10 +6,10 @@ use std::{
 };
 
 use serde::Serialize;
+use testkit::audit::Requests;
 
 use crate::{
     Args,
-    audit::Requests,
     counts::Count,
     floor::Floor,
     operator::{Idle, Issue, Restart},

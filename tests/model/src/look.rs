@@ -15,7 +15,7 @@ use c1_operator::{
 use crate::{
     c1::AtC1,
     print::Printed,
-    replica::{Caller, List, Looking, Mishap, Work, struck},
+    replica::{Caller, List, Looking, Mishap, Work, restarted, struck},
     rules::Rules,
     situations::{Situation, reached},
     world::{CLUSTER, HOST, State, TIMING, USER, owner, time},
@@ -176,6 +176,8 @@ impl State {
                 reached(Situation::Adoption);
                 Work::Claim(Printed::new(SecretView::Present(seen)), at.uid)
             }
+            // No consumer here has to be restarted: it stays a write of status.
+            Step::Restart(_) => Work::Status(Printed::new((at, restarted(&object)))),
             Step::Strike(id) => Work::Status(Printed::new((at, struck(&object, &id)))),
             Step::Revoke(id) => Work::Revoke(Printed::new((id, object))),
             Step::Issue(step) => {

@@ -190,6 +190,11 @@ fn describe(effect: &Effect) -> String {
     }
 }
 
+/// The status after its consumers were restarted.
+pub fn restarted(object: &PersonalClient) -> PersonalClientStatus {
+    PersonalClientStatus { restart_pending: None, ..object.status_or_default() }
+}
+
 /// The status without a retiring client.
 pub fn struck(object: &PersonalClient, id: &str) -> PersonalClientStatus {
     let mut status = object.status_or_default();

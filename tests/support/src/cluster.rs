@@ -327,7 +327,7 @@ where
 }
 
 /// Writes a Secret with the test's label.
-pub(crate) async fn put_secret(client: &Client, namespace: &str, name: &str, data: &[(&str, &str)]) {
+pub async fn put_secret(client: &Client, namespace: &str, name: &str, data: &[(&str, &str)]) {
     let data: BTreeMap<_, _> = data.iter().map(|(key, value)| (*key, STANDARD.encode(value))).collect();
     let metadata = json!({"name": name, "namespace": namespace, "labels": {TEST_LABEL: "secret"}});
     apply(client, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})).await;

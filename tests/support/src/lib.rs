@@ -13,6 +13,8 @@
 //!  cluster    the API server, the chart's objects, what a killed test left
 //!  proxy      between operator and API server: answers that are lost, and any weather
 //!  recorder   watches all that is written, for `scan`, `kstatus` and the suite `reasons`
+//!  audit      what a user asked of the API server
+//!  clock      time that a test moves
 //!  scan       P5
 //!  kstatus    what GitOps tools make of a status
 //!  wait       waiting with a deadline
@@ -27,6 +29,8 @@
 )]
 #![allow(clippy::doc_markdown, reason = "kinds are written as people write them")]
 
+pub mod audit;
+mod clock;
 pub mod cluster;
 pub mod control_plane;
 pub mod deployed;
@@ -43,6 +47,7 @@ mod simulator;
 mod wait;
 mod world;
 
+pub use clock::TestClock;
 pub use namespace::Namespace;
 pub use operator::Operator;
 pub use ports::free as free_port;

@@ -10,7 +10,8 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
-use testkit::{cluster, eventually};
+
+use crate::{cluster, eventually};
 
 /// It is quiet when nothing was asked for this long: longer than the pause after which an object is looked at once more.
 const QUIET: Duration = Duration::from_secs(5);
@@ -37,6 +38,7 @@ impl Call {
 }
 
 /// Whether something may have changed by a request.
+#[must_use]
 pub fn is_write(request: &str) -> bool {
     !["get ", "list ", "watch "].iter().any(|verb| request.starts_with(verb)) && !request.ends_with(" leases")
 }
@@ -76,6 +78,7 @@ struct Object {
 
 impl Audit {
     /// What this user asks from now on.
+    #[must_use]
     pub fn of(user: &str) -> Self {
         let mut log = File::open(Path::new(&cluster::variable("CP_DIR")).join("log/audit.log")).unwrap();
         log.seek(SeekFrom::End(0)).unwrap();

@@ -1,0 +1,52 @@
+//! `kubectl describe` reads like a history: an event for each thing that happened, none twice, however often the operator
+//! looks or starts anew.
+
+use c1_operator::api::{ConditionType, PersonalClient, ROTATE_ANNOTATION, Reason, condition};
+use serde_json::json;
+use testkit::{Namespace, TestClock, World};
+
+use crate::{
+    current,
+    lifecycle::{another, with_clock},
+};
+
+async fn told(namespace: &Namespace) -> Vec<String> {
+    let mut reasons: Vec<String> = namespace.events("client").await.into_iter().map(|(reason, _)| reason).collect();
+    reasons.sort();
+    reasons
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_for_each_thing_that_happens_and_none_twice() {
+    let mut world = World::start("history", with_clock()).await;
+    let clock = TestClock::of(&world);
+    let namespace = world.namespace("ns").await;
+    namespace.create("client", json!({"rotation": {"overlap": "1h", "maxOverlap": "1h"}})).await;
+    let first = current(&namespace.ready("client").await).id.clone();
+    namespace.patch("client", json!({"spec": {"displayName": "another"}})).await;
+    namespace.event("client", Reason::Updated).await;
+    namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+    namespace.until("client", "has another client", |object| another(object, &first)).await;
+    // Everything from here on is looked at once more, from nothing.
+    world.restart_operator(None).await;
+    clock.advance(&world.c1, 3700).await;
+    let ended = namespace.event("client", Reason::Retired).await;
+    assert!(ended.contains(&first), "{ended}");
+    // In its last tenth a renewal that fails is said a second time, and not more often.
+    let renewal = namespace.ready("client").await.status.unwrap().renewal_time.unwrap().0.as_second();
+    let forbid = json!({"spec": {"policy": {"namespaceSelector": {"matchLabels": {"none": "here"}}}}});
+    world.patch_issuer("default", forbid).await;
+    clock.advance(&world.c1, renewal - world.c1.now().await.as_second() + 60).await;
+    let failing = |object: &PersonalClient| {
+        let found = condition::find(&object.status_or_default().conditions, ConditionType::RenewalFailing).is_some();
+        if found { Ok(()) } else { Err("its renewal does not fail".to_owned()) }
+    };
+    namespace.until("client", "says that its renewal fails", failing).await;
+    namespace.event("client", Reason::DeniedByPolicy).await;
+    world.restart_operator(None).await;
+    clock.advance(&world.c1, 7200).await;
+    namespace.ready("client").await;
+    let expected = ["DeniedByPolicy", "Issued", "Issued", "Retired", "Updated"];
+    assert_eq!(told(&namespace).await, expected, "{:#?}", namespace.events("client").await);
+    world.finish().await;
+}
