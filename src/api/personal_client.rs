@@ -239,6 +239,9 @@ pub struct RetiringClient {
     pub since: Time,
     /// When it is revoked; later, up to `rotation.maxOverlap`, while it is still used.
     pub revoke_time: Time,
+    /// When it expires; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_time: Option<Time>,
     /// When it was used last, if that keeps it alive: some consumer has not reread the Secret. Written once a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Time>,

@@ -50,8 +50,9 @@ impl Client {
             host: host.into(),
             user_id: self.user_id,
             display_name: self.display_name,
-            created_at: self.created_at.map(Time),
-            // Cut to whole seconds, as Kubernetes stores times: a client is never taken to live longer than it does.
+            // Cut to whole seconds, as Kubernetes stores times: what is computed of them is the same before and after; and a
+            // client is never taken to live longer than it does.
+            created_at: self.created_at.map(|t| Time(crate::api::condition::to_seconds(t))),
             expires_time: self.expires_time.map(|t| Time(crate::api::condition::to_seconds(t))),
             scoped_roles: self.scoped_roles,
             allow_source_cidr: self.allow_source_cidr,

@@ -117,6 +117,12 @@ impl Filling {
 const CACHE_LAG: Duration = Duration::from_secs(30);
 /// Between renderings of a Secret that somebody keeps changing.
 pub const RENDER_PAUSE: Duration = Duration::from_mins(1);
+/// What somebody changes at C1 is put back at once so often; then after this pause, doubling to an hour or so, until a day
+/// without.
+const PUT_BACK_AT_ONCE: u32 = 3;
+/// The first pause.
+pub const PUT_BACK_PAUSE: Duration = Duration::from_mins(5);
+const PUT_BACK_MEMORY: Duration = Duration::from_hours(24);
 
 /// What every reconcile shares.
 pub struct Context {
@@ -173,6 +179,10 @@ pub struct Known {
     pub deleted: BTreeSet<String>,
     /// When C1 last refused to delete one, if it has deleted none since.
     pub delete_failed: Option<BootInstant>,
+    /// When the API server did not let consumers be restarted.
+    pub restart_failed: Option<BootInstant>,
+    /// How often what somebody changed at C1 was put back, and when it was last.
+    put_back: Option<(u32, BootInstant)>,
 }
 
 impl Context {
@@ -237,6 +247,25 @@ impl Memory {
         })
     }
 
+    /// Whether what somebody changed at C1 may be put back now. Whoever changes it again and again waits longer and longer, so
+    /// that two who want different things do not go on without end.
+    #[must_use]
+    pub fn may_put_back(&self, uid: &str) -> bool {
+        self.with(uid, |known| {
+            let times =
+                known.put_back.filter(|(_, last)| last.elapsed() < PUT_BACK_MEMORY).map_or(0, |(times, _)| times);
+            let pause = match times {
+                ..PUT_BACK_AT_ONCE => Duration::ZERO,
+                _ => PUT_BACK_PAUSE.saturating_mul(1 << (times - PUT_BACK_AT_ONCE).min(4)),
+            };
+            let may = known.put_back.is_none_or(|(_, last)| last.elapsed() >= pause);
+            if may {
+                known.put_back = Some((times + 1, BootInstant::now()));
+            }
+            may
+        })
+    }
+
     /// For how long the open attempt has been seen.
     #[must_use]
     pub fn open_seen(&self, uid: &str, attempt: Option<&str>) -> Duration {
@@ -254,6 +283,14 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_drifts_again_and_again_is_put_back_less_and_less_often() {
+        let memory = Memory::default();
+        let at_once: Vec<bool> = (0..5).map(|_| memory.may_put_back("uid")).collect();
+        assert_eq!(at_once, [true, true, true, false, false]);
+        assert!(memory.may_put_back("another"));
+    }
 
     #[test]
     fn a_cache_older_than_our_write_is_stale() {

@@ -70,10 +70,14 @@ impl Issuers {
         gone
     }
 
-    /// The next look of all of them is due now.
+    /// The next look of all of them is due now. What is known stays: above all when C1 said how late it is.
     pub fn look_soon(&self) {
         for issuer in self.all.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            issuer.update(|state| state.looked = None);
+            issuer.update(|state| {
+                if let Some(looked) = &mut state.looked {
+                    looked.is_old = true;
+                }
+            });
         }
     }
 
@@ -124,6 +128,8 @@ struct Looked {
     at: Instant,
     failures: u32,
     longest_retry: Duration,
+    /// Something has happened since: the next look is due.
+    is_old: bool,
 }
 
 impl Issuer {
@@ -165,14 +171,14 @@ impl Issuer {
     pub fn looked(&self, version: SpecVersion, ok: bool, longest_retry: Duration) {
         self.update(|state| {
             let failures = if ok { 0 } else { state.looked.as_ref().map_or(0, |l| l.failures).saturating_add(1) };
-            state.looked = Some(Looked { version, at: Instant::now(), failures, longest_retry });
+            state.looked = Some(Looked { version, at: Instant::now(), failures, longest_retry, is_old: false });
         });
     }
 
     /// How long until the next look is due; `None`: it is. After failures a second, doubling.
     #[must_use]
     pub fn not_due(&self, version: &SpecVersion, interval: Duration) -> Option<Duration> {
-        let looked = self.state().looked.filter(|l| l.version == *version)?;
+        let looked = self.state().looked.filter(|l| l.version == *version && !l.is_old)?;
         let pause = match looked.failures {
             0 => interval,
             n => Duration::from_secs(1 << (n - 1).min(9)).min(looked.longest_retry),

@@ -23,6 +23,9 @@ use crate::{
 /// For so long a refused delete lets the present credential go first; then it is tried again before anything else.
 const DELETE_AGAIN: Duration = Duration::from_mins(5);
 
+/// For so long a restart that failed lets all else go first.
+const RESTART_AGAIN: Duration = Duration::from_mins(1);
+
 /// An attempt's name: 64 random bits in lower-case base 32 (RFC 4648 letters, without padding).
 fn fresh_attempt() -> String {
     let mut bytes = [0_u8; 8];
@@ -137,6 +140,7 @@ fn observed(
         in_flight: known.in_flight,
         unsent: known.unsent,
         deleted: known.deleted,
+        restart_failed: known.restart_failed.is_some_and(|at| at.elapsed() < RESTART_AGAIN),
         delete_failed: known.delete_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         open_seen,
         fresh_attempt: fresh_attempt(),

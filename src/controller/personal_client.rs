@@ -10,7 +10,7 @@ use kube::{
 
 use super::{
     act,
-    context::{Context, RENDER_PAUSE},
+    context::{Context, PUT_BACK_PAUSE, RENDER_PAUSE},
     error::Error,
     issuers::IssuerKey,
     observe,
@@ -166,12 +166,24 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
             return Ok(Action::requeue(RENDER_PAUSE));
         }
         Step::Render(_) => act::render(ctx, &object).await?,
-        Step::Restart(step) => restart::restart(ctx, &object, step).await?,
+        Step::Restart(step) => {
+            let result = restart::restart(ctx, &object, step).await;
+            let failed = result.is_err().then(BootInstant::now);
+            ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.restart_failed = failed);
+            result?;
+        }
         Step::Strike(id) => strike(ctx, &object, id, false).await?,
         Step::Revoke(id) => revoke(ctx, &object, identity.as_ref(), id).await?,
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
             return fly(ctx, object, identity, start).await;
+        }
+        Step::Update(step)
+            if !step.edited
+                && !step.drifted.is_empty()
+                && !ctx.memory.may_put_back(&object.uid().unwrap_or_default()) =>
+        {
+            return Ok(Action::requeue(PUT_BACK_PAUSE));
         }
         Step::Update(step) => return fly(ctx, object.clone(), identity, Update::start((**step).clone(), object)).await,
         Step::Abandon(step) => return fly(ctx, object, identity, Abandon::start(step.clone(), None)).await,

@@ -176,7 +176,7 @@ impl<'a> Pilot<'a> {
                 uid: text.clone(),
             },
             cluster: self.ctx.config.cluster.clone(),
-            client: client.issued(&text, &self.object.issuer_ref(), host, &"x".repeat(50)),
+            client: client.issued(&text, &self.object.issuer_ref(), host, &"x".repeat(67)),
             asked: text.clone(),
             answers: Some("x".repeat(64)),
             data_digest: text,

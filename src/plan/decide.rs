@@ -97,6 +97,10 @@ impl<'a> Decision<'a> {
                     "suspend is true: no credential is issued; set it to false, or take it away, to go on",
                 ),
                 Some(Err(look)) => self.step(Step::Look(look)),
+                _ if self.status.client.as_ref().is_some_and(|c| self.is_unapplied(c)) => self.not_ready(
+                    Reason::Suspended,
+                    "suspend is true: the credential works, and what the spec asks for anew is not applied; set it to false, or take it away, to go on",
+                ),
                 _ => self.steady(),
             })
     }
@@ -175,6 +179,10 @@ impl<'a> Decision<'a> {
         }
         Some(match self.gate(need) {
             Ok(wanted) => self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)),
+            // What the spec asks for anew may be changed in place meanwhile.
+            Err(_) if need.is_renewal() && self.status.client.as_ref().is_some_and(|c| self.is_unapplied(c)) => {
+                return None;
+            }
             Err(bar) => self.barred(need.is_renewal(), bar),
         })
     }

@@ -26,9 +26,9 @@ impl Decision<'_> {
         if delivered.client.id != client.id {
             return None;
         }
-        let new_spec = self.status.observed_generation != self.generation();
         let (edited, drifted) = (self.edited(client), self.drifted(client));
         // What else is new in a spec comes first: should C1 refuse to put back what drifted, nothing else waits for it.
+        let new_spec = self.status.observed_generation != self.generation();
         if edited.is_empty() && (drifted.is_empty() || new_spec) {
             return None;
         }
@@ -48,7 +48,7 @@ impl Decision<'_> {
         };
         Some(match ready() {
             Ok(wanted) => self.step(Step::Update(Box::new(self.changes(client, wanted, edited, drifted)))),
-            Err(bar) => self.barred(!new_spec, bar),
+            Err(bar) => self.barred(!self.is_unapplied(client), bar),
         })
     }
 
@@ -65,7 +65,7 @@ impl Decision<'_> {
                 allow_source_cidr: wanted.allow_source_cidr,
             },
             drifted,
-            edited: self.status.observed_generation != self.generation(),
+            edited: self.is_unapplied(client),
         }
     }
 
@@ -75,12 +75,18 @@ impl Decision<'_> {
         wanted.map(|wanted| wanted.unlike(&client.requested)).unwrap_or_default()
     }
 
+    /// The spec asks for something that the client is not, and that is changed in place. Not by the generation that status is
+    /// about: a failure has to be said of this very one, and is not the end of it.
+    pub(super) fn is_unapplied(&self, client: &IssuedClient) -> bool {
+        let wanted = self.o.issuer.as_ref().and_then(|issuer| Wanted::of(&self.o.object, &issuer.defaults).ok());
+        wanted.is_some_and(|wanted| wanted.is_edited(&client.requested) && !wanted.unlike(&client.requested).is_empty())
+    }
+
     /// C1 refused to change the client as this very spec asks, or it is not ours to change: then a new one is issued.
     pub(super) fn cannot_be_changed(&self, client: &IssuedClient) -> bool {
         let refused = self.status.update_refused_generation == Some(self.generation());
-        let new_spec = self.status.observed_generation != self.generation();
-        let unmarked = new_spec && self.marked(&client.id) == Some(false);
-        (refused || unmarked) && !self.edited(client).is_empty()
+        let unmarked = self.is_unapplied(client) && self.marked(&client.id) == Some(false);
+        (refused && !self.edited(client).is_empty()) || unmarked
     }
 
     /// What C1 shows otherwise than it answered last: somebody has changed it there. Never what differs from the spec: C1 may

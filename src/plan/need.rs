@@ -265,20 +265,22 @@ impl Decision<'_> {
             base.failed_issuance_attempts = None;
         }
         base.observed_generation = self.generation();
-        status::failed(&Tried::of(&self.o.object), &base, reason, why, self.generation(), self.now)
+        // No request resets it: whoever loses what he asks for again and again waits as well.
+        let tried = Tried { request: None, ..Tried::of(&self.o.object) };
+        status::failed(&tried, &base, reason, why, self.generation(), self.now)
     }
 
     /// Until when the next attempt waits: a minute (or five seconds, where it may come right by itself), doubling to an hour. A new spec
-    /// does not wait, nor a new request; nor does the first loss in a day.
+    /// does not wait, nor a new request, but for what was lost; nor does the first loss in a day.
     pub(super) fn backoff(&self, loss: Option<Reason>) -> Option<Timestamp> {
         let failures = u32::try_from(self.status.failed_issuance_attempts?).unwrap_or(0);
         let last = self.status.last_failure_time.as_ref()?.0;
         let asked_anew = self.requested().is_some_and(|text| self.status.last_failed_rotate_at.as_ref() != Some(&text));
-        if self.status.observed_generation != self.generation() || asked_anew {
-            return None;
-        }
         let reason = status::failing_reason(&self.status).unwrap_or_default();
         let is = |r: Reason| reason == r.as_str();
+        if !loss.is_some_and(is) && (self.status.observed_generation != self.generation() || asked_anew) {
+            return None;
+        }
         let doublings = if loss.is_some_and(is) { failures.checked_sub(2)? } else { failures.checked_sub(1)? };
         // What a person has to change, or has done, is not tried often; all else may be over soon.
         let slow = Reason::ALL.iter().any(|r| is(*r) && status::standing(*r) == status::Standing::Stalled)

@@ -44,6 +44,8 @@ pub struct Observed {
     pub deleted: BTreeSet<String>,
     /// C1 has refused to delete one, a few minutes ago at the most.
     pub delete_failed: bool,
+    /// The API server did not let consumers be restarted, a moment ago.
+    pub restart_failed: bool,
     /// For how long this process has seen the open attempt.
     pub open_seen: Duration,
     /// The name of a new attempt, should one be needed (the core has no randomness of its own).

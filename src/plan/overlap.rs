@@ -54,7 +54,8 @@ impl Decision<'_> {
         let Overlap { least, most } = self.overlap();
         let promised = Duration::try_from(client.revoke_time.0.duration_since(client.since.0)).unwrap_or_default();
         let until = used + promised.max(least);
-        Some(if self.has_orphan() { until } else { until.min(client.since.0 + most) })
+        let until = if self.has_orphan() { until } else { until.min(client.since.0 + most) };
+        Some(client.expires_time.as_ref().map_or(until, |expires| until.min(expires.0)))
     }
 
     /// When it was used last after it was replaced, by all that is known.

@@ -13,6 +13,8 @@ use crate::api::{IssuedClient, PersonalClient, PersonalClientStatus, Workload};
 
 /// A credential that is replaced several times in a short while restarts its consumers once.
 const RESTART_AFTER: Duration = Duration::from_secs(10);
+/// After the API server did not restart one, all else goes on for so long.
+const RESTART_AGAIN: Duration = Duration::from_mins(1);
 
 impl Decision<'_> {
     /// The Secret holds another client than the consumers may have read.
@@ -20,6 +22,7 @@ impl Decision<'_> {
         let due = self.restart_due()?;
         let workloads = workloads(&self.o.object);
         if workloads.is_empty() {
+            // Nobody is to be restarted any more.
             let status = PersonalClientStatus { restart_pending: None, ..self.status.clone() };
             return Some(self.step(Step::UpdateStatus(Box::new(status))));
         }
@@ -34,6 +37,9 @@ impl Decision<'_> {
     /// When the consumers are to be restarted.
     pub(super) fn restart_due(&self) -> Option<Timestamp> {
         self.status.restart_pending.filter(|pending| *pending)?;
+        if self.o.restart_failed {
+            return Some(self.now + RESTART_AGAIN);
+        }
         let replaced = self.status.retiring.iter().max_by_key(|r| r.since.0);
         // A time to come is one of a clock that was set back since.
         let replaced = replaced.filter(|r| r.since.0 <= self.now);

@@ -83,21 +83,20 @@ pub fn nothing_failing(mut status: PersonalClientStatus) -> PersonalClientStatus
     status
 }
 
-/// The status of an object whose credential works, or has worked until it expired, and cannot be replaced. Nothing is wrong
-/// until then: `Ready` stays.
+/// The status of an object whose credential works, or has worked until it expired (as far as the clock can be believed), and
+/// cannot be replaced. Nothing is wrong until then: `Ready` stays.
 #[must_use]
 pub fn cannot_be_replaced(
     base: &PersonalClientStatus,
     reason: Reason,
     message: &str,
-    generation: i64,
-    now: Timestamp,
+    (is_past, generation, now): (bool, i64, Timestamp),
 ) -> PersonalClientStatus {
     let client = base.client.as_ref();
     let expires = client.and_then(|c| c.expires_time.as_ref()).map(|t| t.0);
-    let mut status = if expires.is_some_and(|time| time <= now) {
+    let mut status = if is_past {
         let message = format!("the credential is past its lifetime, and cannot be replaced: {message}");
-        not_ready(base, Reason::Expired, &message, generation, now)
+        stopped(base, Reason::Expired, &message, generation, now)
     } else {
         PersonalClientStatus { observed_generation: generation, ..base.clone() }
     };
@@ -122,6 +121,17 @@ pub fn not_ready(
     generation: i64,
     now: Timestamp,
 ) -> PersonalClientStatus {
+    nothing_failing(stopped(base, reason, message, generation, now))
+}
+
+/// The same, whether or not its replacement fails.
+fn stopped(
+    base: &PersonalClientStatus,
+    reason: Reason,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) -> PersonalClientStatus {
     let mut status = PersonalClientStatus { observed_generation: generation, ..base.clone() };
     let (on, off) = match standing(reason) {
         Standing::Waiting => (ConditionType::Reconciling, ConditionType::Stalled),
@@ -130,7 +140,7 @@ pub fn not_ready(
     set(&mut status.conditions, ConditionType::Ready, false, reason, message, generation, now);
     set(&mut status.conditions, on, true, reason, message, generation, now);
     clear(&mut status.conditions, off);
-    nothing_failing(status)
+    status
 }
 
 /// The status of an object, as it is now, of which a transaction failed that was begun for it as it was when `tried`. A spec
@@ -151,8 +161,12 @@ pub fn failure(
     let generation = tried.generation.max(base.observed_generation);
     // Only what was wrong already, or a new spec, makes a failure of more than the replacement.
     let works = (is_ready(&base) || is_expired(&base)) && base.observed_generation == generation;
-    let say = if works { cannot_be_replaced } else { not_ready };
-    counted(tried, &base, say(&base, reason, message, generation, now), now)
+    let said = if works {
+        cannot_be_replaced(&base, reason, message, (is_expired(&base), generation, now))
+    } else {
+        not_ready(&base, reason, message, generation, now)
+    };
+    counted(tried, &base, said, now)
 }
 
 /// The status of an object whose credential is not there, counted as a failed attempt to issue.
@@ -178,7 +192,7 @@ fn counted(
     // A new spec starts anew, and so does a new request.
     let request = &tried.request;
     let same = base.observed_generation == said.observed_generation
-        && (*request == base.last_failed_rotate_at || *request == base.last_handled_rotate_at);
+        && (request.is_none() || *request == base.last_failed_rotate_at || *request == base.last_handled_rotate_at);
     let before = base.failed_issuance_attempts.filter(|_| same).unwrap_or(0);
     PersonalClientStatus {
         failed_issuance_attempts: Some(before.saturating_add(1)),
@@ -221,7 +235,8 @@ pub fn retiring(client: &IssuedClient, since: Timestamp, overlap: std::time::Dur
         user_id: client.user_id.clone(),
         attempt: client.attempt.clone(),
         since: Time(to_seconds(since)),
-        revoke_time: end_of(since, overlap),
+        revoke_time: end_of(since, overlap, client.expires_time.as_ref()),
+        expires_time: client.expires_time.clone(),
         last_used_at: None,
     }
 }
@@ -231,15 +246,16 @@ pub fn retiring(client: &IssuedClient, since: Timestamp, overlap: std::time::Dur
 pub fn retiring_anew(client: &RetiringClient, since: Timestamp, overlap: std::time::Duration) -> RetiringClient {
     RetiringClient {
         since: Time(to_seconds(since)),
-        revoke_time: end_of(since, overlap),
+        revoke_time: end_of(since, overlap, client.expires_time.as_ref()),
         last_used_at: None,
         ..client.clone()
     }
 }
 
-/// Rounded up: never shorter than promised.
-fn end_of(since: Timestamp, overlap: std::time::Duration) -> Time {
-    Time(to_seconds(since + overlap + std::time::Duration::from_secs(1)))
+/// Rounded up: never shorter than promised. What is past its lifetime before that need not be kept.
+fn end_of(since: Timestamp, overlap: std::time::Duration, expires: Option<&Time>) -> Time {
+    let end = to_seconds(since + overlap + std::time::Duration::from_secs(1));
+    Time(expires.map_or(end, |expires| end.min(expires.0)))
 }
 
 /// Whether the status says that the credential works.

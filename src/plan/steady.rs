@@ -30,7 +30,9 @@ impl Decision<'_> {
 
     /// What works cannot be replaced, which is said beside `Ready`.
     pub(super) fn cannot_be_replaced(&self, reason: Reason, message: &str) -> Plan {
-        self.says(status::cannot_be_replaced(&self.status, reason, message, self.generation(), self.now))
+        let expired = self.status.client.as_ref().is_some_and(|client| self.expired(client));
+        let how = (expired, self.generation(), self.now);
+        self.says(status::cannot_be_replaced(&self.status, reason, message, how))
     }
 
     /// Row 13: the template changed, or somebody changed what it put there.
@@ -53,16 +55,17 @@ impl Decision<'_> {
                 "the credential is past its lifetime: ask for a new one with the annotation iam.conductor.one/rotate-requested-at, or change spec.expires",
             );
         }
-        let Some(working) = self.working(client) else { return self.nothing() };
+        let Some(working) = self.working(client) else { return Plan { wake: self.next_time(), ..self.nothing() } };
         Plan { wake: self.next_time(), ..self.says(status::nothing_failing(working)) }
     }
 
     /// What is to be said of a credential that works, whether or not it can be replaced; `None`: it was said that it does not,
-    /// and nothing proves yet that it does.
+    /// and nothing proves yet that it does; or it is not what this spec asks for.
     fn working(&self, client: &IssuedClient) -> Option<PersonalClientStatus> {
         let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
         let lives = matches!(self.presence(client), Presence::Live | Presence::MarkerLost);
-        if !status::is_ready(&self.status) && (past || !lives) {
+        let unproven = !status::is_ready(&self.status) && (past || !lives);
+        if unproven || self.is_unapplied(client) {
             return None;
         }
         let mut base = self.status.clone();
@@ -87,8 +90,9 @@ impl Decision<'_> {
         let expires = client.and_then(|c| c.expires_time.as_ref()).map(|t| t.0);
         let renewal = client.and_then(|c| renewal::due(&self.o.object, c)).map(|(time, _)| time);
         let renewal = renewal.filter(|_| !self.o.object.is_suspended());
-        let times = expires.into_iter().chain(renewal).filter(|time| *time > self.now);
-        times.chain(self.next_end()).chain(self.restart_due()).min()
+        let restart = self.restart_due().filter(|_| !self.o.object.is_suspended());
+        let times = expires.into_iter().chain(renewal).chain(restart).filter(|time| *time > self.now);
+        times.chain(self.next_end()).min()
     }
 
     /// By the wall clock, as far as it can be believed.

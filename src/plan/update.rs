@@ -48,7 +48,7 @@ impl Update {
     pub(super) fn next(self: Box<Self>, answer: Answer, now: Timestamp) -> Next {
         match (self.state.clone(), answer) {
             (State::Update, Answer::Updated(client)) if self.is_cut(&client) => self.put_back(),
-            (State::Update, Answer::Updated(client)) => self.updated(*client, now),
+            (State::Update, Answer::Updated(client)) => self.updated(&client, now),
             (State::Update, Answer::Refused { reason: Reason::RequestRejected, message }) if self.step.edited => {
                 self.refused(&message, now)
             }
@@ -91,12 +91,17 @@ impl Update {
         self.go(State::PutBack, Effect::Update(request))
     }
 
-    fn updated(self: Box<Self>, client: Client, now: Timestamp) -> Next {
+    fn updated(self: Box<Self>, client: &Client, now: Timestamp) -> Next {
         let base = self.object.status_or_default();
         let Some(mut current) = base.client.clone() else { return landed(Outcome::LookAgain { unsent: false }) };
-        current.display_name = client.display_name;
-        current.scoped_roles = client.scoped_roles;
-        current.allow_source_cidr = client.allow_source_cidr;
+        // Of the others the answer shows what somebody may have changed at C1: that is still to be put back.
+        for field in &self.step.request.fields {
+            match field {
+                Field::DisplayName => current.display_name.clone_from(&client.display_name),
+                Field::ScopedRoles => current.scoped_roles.clone_from(&client.scoped_roles),
+                Field::AllowSourceCidr => current.allow_source_cidr.clone_from(&client.allow_source_cidr),
+            }
+        }
         current.requested.clone_from(&self.step.requested);
         let base = PersonalClientStatus {
             client: Some(current),

@@ -22,6 +22,8 @@ pub struct Wanted {
     pub scoped_roles: Vec<String>,
     /// Source networks; empty: every one.
     pub allow_source_cidr: Vec<String>,
+    /// Digest of what the spec itself says of the three that can be changed in place, without the issuer's defaults.
+    pub own: String,
 }
 
 impl Wanted {
@@ -43,13 +45,20 @@ impl Wanted {
             lifetime,
             scoped_roles: list(&spec.scoped_roles, &defaults.scoped_roles),
             allow_source_cidr: list(&spec.allow_source_cidr, &defaults.allow_source_cidr),
+            own: own(spec),
         })
     }
 
-    /// Digests of what can be changed in place, in the order of [`Field::ALL`].
+    /// Digests of what can be changed in place, in the order of [`Field::ALL`], and of what the spec itself says of it.
     #[must_use]
     pub fn requested(&self) -> String {
-        Field::ALL.map(|field| self.digest(field)).join(".")
+        format!("{}.{}", Field::ALL.map(|field| self.digest(field)).join("."), self.own)
+    }
+
+    /// Whether the spec itself, and not only the issuer's defaults, says something else than when these were the digests.
+    #[must_use]
+    pub fn is_edited(&self, requested: &str) -> bool {
+        requested.split('.').nth(Field::ALL.len()) != Some(&self.own)
     }
 
     /// Which fields differ from those that were asked for when these were the digests.
@@ -82,6 +91,11 @@ impl Wanted {
         }
         None
     }
+}
+
+fn own(spec: &PersonalClientSpec) -> String {
+    let own = (&spec.display_name, &spec.scoped_roles, &spec.allow_source_cidr);
+    digest(&[&serde_json::to_string(&own).unwrap_or_default()])[..16].to_owned()
 }
 
 /// Digest of what the spec asks of C1 that cannot be changed in place. Not of the issuer's defaults: an edited issuer re-issues
@@ -117,11 +131,14 @@ mod tests {
             lifetime: Lifetime::Never,
             scoped_roles: roles.iter().map(|&role| role.into()).collect(),
             allow_source_cidr: networks.iter().map(|&network| network.into()).collect(),
+            own: "own".into(),
         };
         let before = of("a", &["r"], &["10.0.0.0/8"]).requested();
         assert_eq!(of("a", &["r"], &["10.0.0.0/8"]).unlike(&before), []);
         assert_eq!(of("b", &["r"], &["10.0.0.0/8"]).unlike(&before), [Field::DisplayName]);
         assert_eq!(of("a", &["r", "s"], &[]).unlike(&before), [Field::ScopedRoles, Field::AllowSourceCidr]);
+        assert!(!of("b", &["r"], &["10.0.0.0/8"]).is_edited(&before), "it is the issuer that says so");
+        assert!(Wanted { own: "other".into(), ..of("a", &["r"], &["10.0.0.0/8"]) }.is_edited(&before));
         assert_eq!(of("a", &["r"], &["10.0.0.0/8"]).unlike(""), Field::ALL, "nobody wrote down what was asked for");
     }
 

@@ -261,7 +261,7 @@ mod tests {
     fn what_goes_wrong_with_rotations_is_counted_anew_each_time() {
         let now = Timestamp::from_second(100).unwrap();
         let expiring = |at| PersonalClientStatus { client: Some(issued(at)), ..ready() };
-        let failing = status::cannot_be_replaced(&expiring(500), Reason::Unreachable, "why", 1, now);
+        let failing = status::cannot_be_replaced(&expiring(500), Reason::Unreachable, "why", (false, 1, now));
         let mut used = expiring(300);
         used.retiring = vec![status::retiring(&issued(300), now, Duration::from_mins(1))];
         used.retiring[0].last_used_at = Some(Time(now));

@@ -110,6 +110,25 @@ async fn a_machine_that_sleeps_beyond_the_renewal_replaces_it_when_it_wakes() {
     world.finish().await;
 }
 
+/// The wall clock is set to a time at which the client would have expired, while C1 cannot be asked which of the two is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_knows_which_clock_is_right_nothing_is_said_to_have_expired() {
+    let (world, clock, namespace, id) = with_client("clocks-unknown", json!({"expires": "720h"})).await;
+    world.c1.faults(json!([{"operation": "list", "fault": {"kind": "cut", "when": "before"}}])).await;
+    clock.step(40 * DAY);
+    world.issuer_reason("default", Reason::ClockSkew).await;
+    looks(&world).await;
+    untouched(&world, &namespace, &id).await;
+    namespace.ready("client").await;
+    let told: Vec<String> = namespace.events("client").await.into_iter().map(|(reason, _)| reason).collect();
+    assert_eq!(told, ["Issued"]);
+    clock.step(-40 * DAY);
+    world.c1.clear_faults().await;
+    world.issuer_reason("default", Reason::Connected).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    world.finish().await;
+}
+
 /// C1 is asked at once, and not when the next list would be due.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_time_brings_does_not_wait_for_the_next_list() {

@@ -6,7 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{super::*, case::Case, servers::GUARDS};
 use crate::{
-    api::{DeletionPolicy, Expires, PersonalClientStatus, Reason, RetiringClient},
+    api::{
+        DeletionPolicy, Expires, PersonalClientStatus, ROTATE_ANNOTATION, Reason, RetiringClient, Rotation, Workload,
+        WorkloadKind,
+    },
     c1::{Client, CreateRequest},
 };
 
@@ -482,4 +485,31 @@ fn while_it_is_taken_back_whatever_has_changed_is_read_again() {
     theirs.delivered.as_mut().unwrap().replaces = vec![RetiringClient { id: "made".into(), ..former }];
     let again = deleting().unknown().reads_secret(Some(theirs));
     assert_eq!(again.outcome(), Outcome::LookAgain { unsent: false }, "an object made anew lets it retire");
+}
+
+#[test]
+fn a_delivery_answers_the_request_that_stood_there_and_owes_the_consumers_a_restart() {
+    let mut case = Case::ready();
+    let workload = Workload { kind: WorkloadKind::Deployment, name: Some("consumer".into()), selector: None };
+    case.o.object.spec.rotation = Some(Rotation { restart: Some(vec![workload]), ..Rotation::default() });
+    case.o.object.spec.expires = Some(Expires("1h".into()));
+    case.o.object.metadata.annotations.get_or_insert_default().insert(ROTATE_ANNOTATION.into(), "one".into());
+    case.status().last_handled_rotate_at = Some("none".into());
+    case.status().update_refused_generation = Some(1);
+    let issuing = Issuing::start(case).delivered();
+    let status = issuing.recorded();
+    assert_eq!(status.last_handled_rotate_at.as_deref(), Some("one"));
+    assert_eq!((status.update_refused_generation, status.restart_pending), (None, Some(true)));
+    let ready = crate::api::condition::find(&status.conditions, crate::api::ConditionType::Ready);
+    assert_eq!(ready.map(|c| c.message.as_str()), Some("Secret deployer holds the credential"));
+}
+
+#[test]
+fn a_delivery_that_nobody_asked_for_answers_nothing() {
+    let mut case = Case::ready();
+    case.o.object.spec.expires = Some(Expires("1h".into()));
+    case.status().last_handled_rotate_at = Some("none".into());
+    let issuing = Issuing::start(case).delivered();
+    let status = issuing.recorded();
+    assert_eq!((status.last_handled_rotate_at.as_deref(), status.restart_pending), (Some("none"), None));
 }

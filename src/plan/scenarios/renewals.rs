@@ -225,10 +225,7 @@ fn a_request_has_an_end() {
 #[test]
 fn while_it_cannot_be_replaced_it_stays_ready_and_that_is_said() {
     let mut case = settled(aged(21 * DAY, 30 * DAY));
-    case.issuer().full_permissions = false;
-    case.o.object.spec.scoped_roles = None;
-    let asked = asked(&case.o.object.spec);
-    case.delivered().asked = asked;
+    case.issuer().namespace_selected = Some(false);
     let mut case = settled(case);
     assert!(status::is_ready(case.status()));
     let (reason, message) = says(case.status(), ConditionType::RenewalFailing).expect("it is said");
@@ -237,8 +234,113 @@ fn while_it_cannot_be_replaced_it_stays_ready_and_that_is_said() {
     let plan = case.plan();
     let expires = case.current().expires_time.clone().map(|t| t.0);
     assert_eq!((plan.step, plan.wake), (Step::Nothing, expires), "said once; and when it expires, that");
-    case.issuer().full_permissions = true;
+    case.issuer().namespace_selected = Some(true);
     assert_eq!(need(&case), Some(Need::Renewal));
+}
+
+/// The spec asks for another name as well.
+fn renamed(mut case: Case) -> Case {
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    case
+}
+
+#[test]
+fn a_renewal_says_nothing_of_a_spec_that_it_is_to_fulfil() {
+    let case = renamed(settled(aged(21 * DAY, 30 * DAY)));
+    assert_eq!(need(&case), Some(Need::Renewal), "it asks for all that is new");
+    let mut barred = renamed(settled(aged(21 * DAY, 30 * DAY)));
+    barred.issuer().namespace_selected = Some(false);
+    assert_eq!(barred.reason(), Reason::DeniedByPolicy.as_str(), "not Ready: this spec is not fulfilled");
+}
+
+#[test]
+fn what_can_be_changed_in_place_does_not_wait_for_a_renewal_that_cannot_be() {
+    let mut case = renamed(settled(aged(21 * DAY, 30 * DAY)));
+    let (now, current) = (case.now, case.current().clone());
+    case.status().retiring = (0..3)
+        .map(|n| {
+            let former = crate::api::IssuedClient { id: format!("former-{n}"), ..current.clone() };
+            status::retiring(&former, now, 10 * HOUR)
+        })
+        .collect();
+    assert!(matches!(case.step(), Step::Update(step) if step.edited), "{:?}", case.step());
+}
+
+#[test]
+fn a_clock_that_is_off_is_no_reason_to_say_that_it_has_expired() {
+    let mut case = settled(aged(21 * DAY, 30 * DAY));
+    asks(&mut case, "now");
+    case.issuer().not_ready = Some((Reason::ClockSkew, "the clocks differ".into()));
+    case.issuer().clock_off = true;
+    case.now += 20 * DAY;
+    let case = settled(case);
+    let status = case.o.object.status.as_ref().unwrap();
+    assert!(status::is_ready(status), "{status:?}");
+    assert_eq!(
+        says(status, ConditionType::RenewalFailing).map(|(reason, _)| reason).as_deref(),
+        Some("IssuerNotReady")
+    );
+}
+
+#[test]
+fn an_expired_credential_that_cannot_be_replaced_is_said_once() {
+    let mut case = aged(31 * DAY, 30 * DAY);
+    case.issuer().not_ready = Some((Reason::Unauthorized, "C1 refuses".into()));
+    let mut case = settled(case);
+    assert_eq!(case.step(), Step::Nothing);
+    case.now += HOUR;
+    assert_eq!(case.step(), Step::Nothing, "not with each look");
+}
+
+#[test]
+fn what_expires_before_its_overlap_is_over_ends_then() {
+    let mut case = Case::ready();
+    let (now, expires) = (case.now, case.now + 20 * MINUTE);
+    case.expires(expires);
+    let retiring = status::retiring(case.current(), now, HOUR);
+    assert_eq!(retiring.revoke_time.0, expires);
+    assert_eq!(status::retiring_anew(&retiring, now, HOUR).revoke_time.0, expires);
+    assert!(status::retiring_anew(&retiring, now, MINUTE).revoke_time.0 < expires);
+    let used = crate::api::RetiringClient { last_used_at: Some(Time(now)), ..retiring.clone() };
+    assert_eq!(status::retiring_anew(&used, now, HOUR).last_used_at, None);
+    let mut used = Case::ready();
+    used.status().retiring = vec![crate::api::RetiringClient { id: "former".into(), ..retiring }];
+    used.lists("former", "former").last_used_at = Some(now + 10 * MINUTE);
+    used.now = expires + MINUTE;
+    used.o.as_of = used.now;
+    used.inventory().began = used.now;
+    assert!(
+        matches!(used.step(), Step::Revoke(id) if id == "former"),
+        "use does not keep what is dead: {:?}",
+        used.step()
+    );
+}
+
+#[test]
+fn a_request_does_not_reset_the_count_of_losses() {
+    let mut case = settled(Case::ready());
+    for (losses, request) in ["one", "two", "three"].into_iter().enumerate() {
+        asks(&mut case, request);
+        case.o.secret = SecretView::Absent;
+        let Step::UpdateStatus(status) = case.step() else { panic!("{:?}", case.step()) };
+        assert_eq!(status.failed_issuance_attempts, i32::try_from(losses + 1).ok());
+        case.o.object.status = Some(*status.clone());
+        assert_eq!(need(&case).is_some(), losses == 0, "the first loss in a day does not wait");
+        // Issued all the same, a while later.
+        case.o.object.status = Some(status::works(&status, "holds", 1, case.now));
+    }
+}
+
+#[test]
+fn failures_are_counted_also_when_nobody_asks_any_more() {
+    let mut case = Case::ready();
+    case.status().last_failed_rotate_at = Some("x".into());
+    case.status().last_handled_rotate_at = Some("y".into());
+    let (object, now) = (case.o.object.clone(), case.now);
+    let once = status::failed(&status::Tried::of(&object), case.status(), Reason::RoleNotFound, "why", 1, now);
+    let twice = status::failed(&status::Tried::of(&object), &once, Reason::RoleNotFound, "why", 1, now);
+    assert_eq!(twice.failed_issuance_attempts, Some(2));
 }
 
 #[test]
@@ -259,6 +361,8 @@ fn in_its_last_days_it_is_said_louder_and_then_that_it_has_expired() {
         case.status().clone()
     };
     let (_, calm) = says(&fails(21 * DAY), ConditionType::RenewalFailing).expect("said");
+    let (_, nearly) = says(&fails(27 * DAY), ConditionType::RenewalFailing).expect("said");
+    assert_eq!(nearly, calm, "its last tenth begins after that");
     let (_, loud) = says(&fails(28 * DAY), ConditionType::RenewalFailing).expect("said");
     assert!(loud.starts_with(&calm) && loud.contains("expires at"), "{loud}");
     let past = fails(31 * DAY);
@@ -500,6 +604,10 @@ fn consumers_wait_while_the_credential_is_lost() {
     let mut case = restarting(Duration::from_secs(11), HOUR);
     case.o.secret = SecretView::Absent;
     assert!(!matches!(case.step(), Step::Restart(_)));
+    // It is there, and status says that something else is wrong with it.
+    let mut case = restarting(Duration::from_secs(11), HOUR);
+    case.fails(Reason::SecretConflict);
+    assert!(!matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
     let mut case = restarting(Duration::from_secs(11), HOUR);
     case.delivered().client.id = "another".into();
     assert!(!matches!(case.step(), Step::Restart(_)));
@@ -513,4 +621,85 @@ fn where_nobody_is_to_be_restarted_any_more_nobody_waits() {
         Step::UpdateStatus(status) => assert_eq!(status.restart_pending, None),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn while_suspended_a_secret_that_has_changed_is_looked_at_all_the_same() {
+    let mut case = settled(Case::ready());
+    case.o.object.spec.suspend = Some(true);
+    case.secret().content = Content::Unread;
+    case.secret().resource_version = "another".into();
+    assert_eq!(case.step(), Step::Look(Look::Live));
+}
+
+#[test]
+fn while_suspended_nobody_wakes_for_a_restart() {
+    let mut case = restarting(Duration::from_secs(11), HOUR);
+    case.o.object.spec.suspend = Some(true);
+    let case = settled(case);
+    assert!(case.plan().wake.is_none_or(|wake| wake > case.now), "{:?}", case.plan());
+}
+
+#[test]
+fn a_restart_that_failed_holds_nothing_up() {
+    let mut case = restarting(2 * HOUR, HOUR);
+    case.o.restart_failed = true;
+    case.inventory().began = case.now;
+    assert!(matches!(case.step(), Step::Revoke(id) if id == "former"), "{:?}", case.step());
+    case.status().retiring.clear();
+    let case = settled(case);
+    assert!(case.plan().wake.is_some_and(|wake| wake > case.now && wake <= case.now + MINUTE), "it is tried again");
+}
+
+#[test]
+fn while_suspended_a_spec_that_is_not_applied_is_not_said_to_be() {
+    let mut case = renamed(settled(Case::ready()));
+    case.o.object.spec.suspend = Some(true);
+    let (reason, message) = case.said();
+    assert_eq!(reason, Reason::Suspended.as_str());
+    assert!(message.contains("the credential works"), "{message}");
+}
+
+/// `former` was replaced so long ago and is listed; it was promised an hour.
+fn retiring_since(ago: Duration) -> Case {
+    let mut case = settled(Case::ready());
+    let since = case.ago(ago);
+    let former = crate::api::IssuedClient { id: "former".into(), attempt: "former".into(), ..case.current().clone() };
+    case.status().retiring = vec![status::retiring(&former, since, HOUR)];
+    case.lists("former", "former").created_at = Some(since - HOUR);
+    case.inventory().began = case.now;
+    case
+}
+
+#[test]
+fn use_until_it_was_replaced_keeps_nothing_alive() {
+    let mut case = retiring_since(2 * HOUR);
+    let since = case.status().retiring[0].since.0;
+    rotates(&mut case, Rotation { overlap: Some(text("5h")), ..Rotation::default() });
+    case.listed().iter_mut().for_each(|client| client.last_used_at = Some(since));
+    assert!(matches!(case.step(), Step::Revoke(_)), "{:?}", case.step());
+    case.listed().iter_mut().for_each(|client| client.last_used_at = Some(since + Duration::from_secs(1)));
+    assert!(!matches!(case.step(), Step::Revoke(_)));
+}
+
+#[test]
+fn when_its_time_is_over_it_is_not_said_to_be_used() {
+    let mut case = retiring_since(3 * HOUR);
+    case.o.delete_failed = true;
+    let promised = case.status().retiring[0].revoke_time.0.duration_since(case.status().retiring[0].since.0);
+    let used = case.now - promised;
+    case.listed().iter_mut().filter(|c| c.id == "former").for_each(|client| client.last_used_at = Some(used));
+    assert!(matches!(case.step(), Step::Revoke(_)), "{:?}", case.step());
+    case.listed().iter_mut().filter(|c| c.id == "former").for_each(|client| client.last_used_at = Some(used + MINUTE));
+    assert!(matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
+}
+
+#[test]
+fn what_would_be_due_when_it_is_made_is_replaced_after_two_thirds_of_its_life() {
+    let mut case = aged(HOUR, 10 * DAY);
+    rotates(&mut case, Rotation { renew_before: Some(text("240h")), ..Rotation::default() });
+    let created = case.ago(HOUR);
+    let (time, _) = renewal(case);
+    let age: Duration = time.unwrap().duration_since(created).try_into().unwrap();
+    assert!(age > 5 * DAY && age <= 10 * DAY * 2 / 3, "{age:?}");
 }

@@ -283,6 +283,7 @@ impl Replica {
             in_flight: false,
             unsent: None,
             deleted: self.deleted.clone(),
+            restart_failed: false,
             delete_failed: self.delete_failed,
             open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
             fresh_attempt: format!("attempt{}", servers.attempts),

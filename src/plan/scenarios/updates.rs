@@ -106,8 +106,36 @@ fn of_a_client_without_the_marker_a_new_spec_gets_a_new_one() {
     let mut case = renamed();
     case.listed()[0].display_name = "somebody's own".into();
     assert!(matches!(case.step(), Step::Issue(step) if step.need == Need::SpecChanged));
-    case.o.object.metadata.generation = Some(1);
-    assert_eq!(case.step(), Step::Nothing, "for the issuer's defaults none is issued");
+    // Also after a look that could not do it, and said so of this very spec.
+    case.status().observed_generation = 2;
+    assert!(matches!(case.step(), Step::Issue(step) if step.need == Need::SpecChanged));
+    let mut defaults = Case::ready();
+    defaults.listed()[0].display_name = "somebody's own".into();
+    defaults.issuer().defaults.allow_source_cidr = Some(vec!["10.0.0.0/8".into()]);
+    assert_eq!(defaults.step(), Step::Nothing, "for the issuer's defaults none is issued");
+}
+
+#[test]
+fn a_spec_stays_new_until_it_is_applied() {
+    let mut case = renamed();
+    case.fails(Reason::Unreachable);
+    case.now += std::time::Duration::from_hours(2);
+    assert!(update(&case).edited, "should C1 refuse it now, a new client is issued");
+}
+
+#[test]
+fn what_drifted_of_another_field_is_still_to_be_put_back() {
+    let case = renamed();
+    let next = answered(&case, |request| {
+        let opened = Client { scoped_roles: vec!["everything".into()], ..Client::default() };
+        Answer::Updated(Box::new(Client { display_name: request.display_name.clone(), ..opened }))
+    });
+    let client = recorded(&next).client.clone().unwrap();
+    assert_eq!(
+        Some(&client.scoped_roles),
+        case.o.object.status.as_ref().unwrap().client.as_ref().map(|c| &c.scoped_roles)
+    );
+    assert!(client.display_name.starts_with("another "));
 }
 
 #[test]
@@ -145,7 +173,10 @@ fn what_may_come_right_is_tried_again() {
 
 #[test]
 fn a_name_that_was_cut_is_put_back_as_long_as_there_is_time() {
-    let case = renamed();
+    let mut case = renamed();
+    case.o.object.spec.allow_source_cidr = Some(vec!["10.0.0.0/8".into()]);
+    let (flight, _) = Update::start(update(&case), case.o.object.clone());
+    assert!(!flight.cleans_up(), "nothing is to be put back yet");
     let cut =
         |_: &UpdateRequest| Answer::Updated(Box::new(Client { display_name: "anoth".into(), ..Client::default() }));
     let (flight, effect) = answered(&case, cut);
@@ -182,4 +213,50 @@ fn while_suspended_nothing_is_changed() {
         case.o.object.spec.suspend = Some(true);
         assert!(!matches!(case.step(), Step::Update(_)));
     }
+}
+
+#[test]
+fn roles_are_the_same_in_any_order() {
+    let roles = |roles: &[&str]| roles.iter().map(|&role| role.to_owned()).collect::<Vec<_>>();
+    let shown = |shown: &[&str]| {
+        let mut case = Case::ready();
+        case.current().scoped_roles = roles(&["a", "b"]);
+        case.listed()[0].scoped_roles = roles(shown);
+        let client = case.listed()[0].clone();
+        case.reads(ClientRead::Live(Box::new(client)));
+        case
+    };
+    assert_eq!(update(&shown(&["a", "c"])).drifted, [Field::ScopedRoles]);
+    assert_eq!(shown(&["b", "a"]).step(), Step::Nothing);
+}
+
+#[test]
+fn a_change_ends_what_failed_before_it() {
+    let mut case = renamed();
+    case.fails(Reason::Unreachable);
+    case.status().last_failed_rotate_at = Some("x".into());
+    case.status().update_refused_generation = Some(1);
+    case.now += std::time::Duration::from_hours(2);
+    let (flight, effect) = answered(&case, |request| done(&case, request));
+    let Some(Effect::Record { status, .. }) = effect else { panic!("{effect:?}") };
+    assert_eq!((status.failed_issuance_attempts, &status.last_failure_time), (None, &None));
+    assert_eq!((&status.last_failed_rotate_at, status.update_refused_generation), (&None, None));
+    let written = Answer::Done(Anchor { uid: "uid".into(), resource_version: "9".into() });
+    match next(flight, written, case.now, GUARDS) {
+        (Flight::Landed(outcome), None) => {
+            assert!(matches!(*outcome, Outcome::Updated { fields, .. } if fields == [Field::DisplayName]));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_changed_for_the_issuer_is_said_of_the_present_spec() {
+    let mut case = Case::ready();
+    case.o.object.metadata.generation = Some(2);
+    case.issuer().defaults.allow_source_cidr = Some(vec!["10.0.0.0/8".into()]);
+    case.issuer().namespace_selected = Some(false);
+    let Step::UpdateStatus(status) = case.step() else { panic!("{:?}", case.step()) };
+    assert!(status::is_ready(&status) && status.observed_generation == 2);
+    assert!(find(&status.conditions, ConditionType::RenewalFailing).is_some());
 }

@@ -135,6 +135,7 @@ impl State {
             unsent,
             deleted: replica.deleted.clone(),
             delete_failed: replica.delete_failed,
+            restart_failed: false,
             open_seen: Duration::from_secs(u64::from(open_seen)),
             fresh_attempt: format!("n{}", self.names + 1),
             timing: TIMING,

@@ -125,6 +125,15 @@ fn of_personal_clients(path: &str) -> Option<Values> {
         "rotation.maxAge" => durations("30m", ["720h", "24h"], json!({})),
         "rotation.overlap" => durations("0s", ["2h", "30m"], json!({})),
         "rotation.maxOverlap" => durations("0s", ["200h", "24h"], json!({})),
+        "rotation.restart" => {
+            let one = |name: &str| json!([{"kind": "Deployment", "name": name}]);
+            let bad = [
+                Bad::Refused(json!([{"kind": "Deployment"}]), "exactly one of name and selector"),
+                Bad::Refused(json!([{"kind": "Deployment", "selector": {}}]), "would restart every workload"),
+                Bad::Refused(json!([{"kind": "Job", "name": "a"}]), "Unsupported value"),
+            ];
+            known([one("consumer"), one("another")], bad.into())
+        }
         // What an object without a credential says while it is true, one that has a credential does not.
         "suspend" => known([json!(false), Value::Null], vec![]),
         _ => return None,
