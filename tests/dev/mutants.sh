@@ -55,7 +55,8 @@ by_wire() { # NAME FILE...
   local name=$1; shift
   cargo build -p c1-simulator
   cargo test --package suites --features c1-operator/fault-points --test c1
-  mutate "$name" "${@/#/--file=}" --baseline skip --test-package suites -- --test=c1
+  # As an argument of cargo: else every suite would be built for each.
+  mutate "$name" "${@/#/--file=}" --baseline skip --test-package suites --cargo-arg=--test=c1
 }
 
 if (($# > 0)); then
