@@ -260,3 +260,14 @@ fn what_cannot_be_changed_for_the_issuer_is_said_of_the_present_spec() {
     assert!(status::is_ready(&status) && status.observed_generation == 2);
     assert!(find(&status.conditions, ConditionType::RenewalFailing).is_some());
 }
+
+#[test]
+fn a_change_that_has_to_wait_does_not_wait_beyond_the_expiry() {
+    let mut case = renamed();
+    let expires = case.now + std::time::Duration::from_hours(24);
+    case.expires(expires);
+    // The list shows it, a read does not: C1 may not know it everywhere yet.
+    case.reads(ClientRead::Gone);
+    let plan = case.plan();
+    assert!(plan.step == Step::Nothing && plan.wake.is_some_and(|wake| wake <= expires), "{plan:?}");
+}

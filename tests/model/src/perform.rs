@@ -202,10 +202,13 @@ impl State {
         };
         let (now, former) = (self.now, self.held());
         let record = self.object.as_ref().map(|o| Record::of(o)).unwrap_or_default();
+        let current = self.object.as_ref().and_then(|o| o.status_or_default().client).map(|c| c.id);
         if let Some(client) = former.and_then(|id| self.client_mut(&id)).filter(|c| c.live) {
             // Of an abandoned attempt, delivered late where no Secret could be fenced: it never was the object's credential.
             // It gets an overlap, too, but a replica that stood still before its delete may cut that short.
-            if client.attempt().is_some_and(|attempt| !record.is_abandoned(&attempt)) {
+            // But what status names was the credential, also when its attempt was given up because it was taken for gone.
+            let named = current.as_ref() == Some(&client.client.id);
+            if named || client.attempt().is_some_and(|attempt| !record.is_abandoned(&attempt)) {
                 client.replaced.get_or_insert(now);
             }
         }
