@@ -1,6 +1,6 @@
 //! The decision table of `docs/protocol.md`, row by row.
 
-use std::time::Duration;
+use std::{cell::OnceCell, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -14,6 +14,7 @@ use super::{
     record::{Delivered, Record, SecretSeen},
     status,
     step::{AbandonStep, Look, Plan, Step},
+    wanted::Wanted,
 };
 use crate::{
     api::{FINALIZER, PersonalClientStatus, Reason},
@@ -34,6 +35,8 @@ pub(super) struct Decision<'a> {
     pub(super) record: Record,
     pub(super) status: PersonalClientStatus,
     pub(super) marker_owner: String,
+    /// What the object asks for; asked several times a decision, and a million decisions a model.
+    pub(super) wanted: OnceCell<Option<Wanted>>,
 }
 
 /// The Secret of the wanted name, as it concerns this object.
@@ -59,6 +62,7 @@ impl<'a> Decision<'a> {
             record: Record::of(&o.object),
             status: o.object.status_or_default(),
             marker_owner: marker::owner(&o.cluster, &text(&metadata.namespace), &text(&metadata.name)),
+            wanted: OnceCell::new(),
         }
     }
 

@@ -71,15 +71,20 @@ impl Decision<'_> {
 
     /// What is asked for now and was not then: by the spec, or by the issuer's defaults.
     pub(super) fn edited(&self, client: &IssuedClient) -> Vec<Field> {
-        let wanted = self.o.issuer.as_ref().and_then(|issuer| Wanted::of(&self.o.object, &issuer.defaults).ok());
-        wanted.map(|wanted| wanted.unlike(&client.requested)).unwrap_or_default()
+        self.wanted().map(|wanted| wanted.unlike(&client.requested)).unwrap_or_default()
+    }
+
+    /// What the object asks for, by its spec and the issuer's defaults.
+    fn wanted(&self) -> Option<&Wanted> {
+        let of = || Wanted::of(&self.o.object, &self.o.issuer.as_ref()?.defaults).ok();
+        self.wanted.get_or_init(of).as_ref()
     }
 
     /// The spec asks for something that the client is not, and that is changed in place. Not by the generation that status is
     /// about: a failure has to be said of this very one, and is not the end of it.
     pub(super) fn is_unapplied(&self, client: &IssuedClient) -> bool {
-        let wanted = self.o.issuer.as_ref().and_then(|issuer| Wanted::of(&self.o.object, &issuer.defaults).ok());
-        wanted.is_some_and(|wanted| wanted.is_edited(&client.requested) && !wanted.unlike(&client.requested).is_empty())
+        self.wanted()
+            .is_some_and(|wanted| wanted.is_edited(&client.requested) && !wanted.unlike(&client.requested).is_empty())
     }
 
     /// C1 refused to change the client as this very spec asks, or it is not ours to change: then a new one is issued.

@@ -41,6 +41,11 @@ const fn only(interventions: &'static [Event], bounds: Bounds) -> Bounds {
     Bounds { faults: false, interventions, ..bounds }
 }
 
+/// All faults, and these interventions.
+const fn intervening(interventions: &'static [Event], bounds: Bounds) -> Bounds {
+    Bounds { interventions, ..bounds }
+}
+
 const fn with_backup(bounds: Bounds) -> Bounds {
     Bounds { left: Left { backups: 1, ..bounds.left }, ..bounds }
 }
@@ -122,7 +127,7 @@ pub const WITHOUT: &[Without] = without![
     plan.say_lost_first: from(&[Start::Lost], faults_only(bounds(2, 0, 1))),
     plan.prove_gone: bounds(1, 1, 1),
     plan.name_owed: bounds(1, 2, 2),
-    plan.list_for_removal: bounds(1, 2, 2),
+    plan.list_for_removal: intervening(&[Event::Delete], bounds(1, 2, 2)),
     plan.clean_up: only(&[Event::Delete], bounds(2, 1, 1)),
     requests.intend_first: bounds(1, 1, 1),
     requests.finalizer_first: bounds(1, 1, 1),
