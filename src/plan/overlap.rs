@@ -21,10 +21,10 @@ impl Decision<'_> {
         Rotation::overlap(self.o.object.spec.rotation.as_ref(), self.o.timing.overlap)
     }
 
-    /// A replaced client whose overlap is over. One that C1 may not know everywhere yet is not taken for gone.
+    /// A replaced client whose overlap is over. One that C1 may not know everywhere yet is not taken for gone; and while the
+    /// clocks differ nothing counts as known.
     pub(super) fn retiring_due(&self) -> Option<Plan> {
-        let issuer = self.o.issuer.as_ref().filter(|i| !i.clock_off)?;
-        let identity = issuer.identity.as_ref()?;
+        let identity = self.identity()?;
         let mine = |r: &&RetiringClient| (&r.host, &r.user_id) == (&identity.host, &identity.user_id);
         let mut over = self.status.retiring.iter().filter(mine).filter(|r| r.revoke_time.0 <= self.now);
         let due = over.find(|r| {
