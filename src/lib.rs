@@ -18,7 +18,7 @@
 //! Without the feature `operator` there are only `api`, `plan` and `c1`, and what they need.
 //!
 //! `api` and `plan` know no client, no clock and no socket; `plan` no randomness either. `controller::act` and
-//! `controller::pilot` are the only places with side effects on objects. Who reads `docs/protocol.md` first, and then `plan::decide` and `plan::issue`, has
+//! `controller::pilot` are the only places with side effects on objects; `controller::restart` has those on consumers. Who reads `docs/protocol.md` first, and then `plan::decide` and `plan::issue`, has
 //! read what matters.
 
 pub mod api;

@@ -16,15 +16,15 @@ use super::{
 };
 use crate::{
     api::{IssuerKind, PersonalClient, client_issuer::Allowed},
-    plan::{ClientRead, Delivered, IssuerView, Observed, Record, SecretSeen, SecretView, marker, template_digest},
+    plan::{
+        ClientRead, Delivered, IssuerView, Observed, RESTART_AGAIN, Record, SecretSeen, SecretView, marker,
+        template_digest,
+    },
     secret,
 };
 
 /// For so long a refused delete lets the present credential go first; then it is tried again before anything else.
 const DELETE_AGAIN: Duration = Duration::from_mins(5);
-
-/// For so long a restart that failed lets all else go first.
-const RESTART_AGAIN: Duration = Duration::from_mins(1);
 
 /// An attempt's name: 64 random bits in lower-case base 32 (RFC 4648 letters, without padding).
 fn fresh_attempt() -> String {

@@ -45,6 +45,7 @@ pub use record::{
     AbandonedAttempt, Content, Delivered, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen, claims,
 };
 pub use remove::Remove;
+pub use restart::RESTART_AGAIN;
 use sha2::{Digest, Sha256};
 pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, RestartStep, Step, UpdateStep, Victim};
 pub use update::Update;

@@ -14,7 +14,7 @@ use crate::api::{IssuedClient, PersonalClient, PersonalClientStatus, Workload};
 /// A credential that is replaced several times in a short while restarts its consumers once.
 const RESTART_AFTER: Duration = Duration::from_secs(10);
 /// After the API server did not restart one, all else goes on for so long.
-const RESTART_AGAIN: Duration = Duration::from_mins(1);
+pub const RESTART_AGAIN: Duration = Duration::from_mins(1);
 
 impl Decision<'_> {
     /// The Secret holds another client than the consumers may have read.

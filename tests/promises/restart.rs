@@ -76,6 +76,19 @@ async fn rotated(namespace: &Namespace, before: &str) -> String {
     current(&namespace.until("client", "has another client", pending).await).id.clone()
 }
 
+/// An object whose credential was replaced a moment ago, with these consumers. The Deployment `there` exists.
+async fn replaced(test: &str, options: Options, restart: Value) -> (World, TestClock, Namespace) {
+    let world = World::start(test, options).await;
+    let clock = TestClock::of(&world);
+    let namespace = world.namespace("ns").await;
+    workload(&world, &namespace, "Deployment", "there", json!({})).await;
+    namespace.create("client", json!({"rotation": {"restart": restart}})).await;
+    let first = current(&namespace.ready("client").await).id.clone();
+    ask(&namespace, "one").await;
+    rotated(&namespace, &first).await;
+    (world, clock, namespace)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn consumers_are_restarted_when_the_client_is_another_and_only_then() {
     let mut world = World::start("restart", allowed()).await;
@@ -122,19 +135,12 @@ async fn consumers_are_restarted_when_the_client_is_another_and_only_then() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_restarted_is_said_and_holds_nothing_up() {
-    let world = World::start("restart-missing", allowed()).await;
-    let clock = TestClock::of(&world);
-    let namespace = world.namespace("ns").await;
-    workload(&world, &namespace, "Deployment", "there", json!({})).await;
     let restart = json!([
         {"kind": "Deployment", "name": "gone"},
         {"kind": "DaemonSet", "selector": {"matchLabels": {"reads": "client"}}},
         {"kind": "Deployment", "name": "there"},
     ]);
-    namespace.create("client", json!({"rotation": {"restart": restart}})).await;
-    let first = current(&namespace.ready("client").await).id.clone();
-    ask(&namespace, "one").await;
-    rotated(&namespace, &first).await;
+    let (world, clock, namespace) = replaced("restart-missing", allowed(), restart).await;
     clock.advance(&world.c1, 20).await;
     let conditions = restarted(&namespace).await.status.unwrap().conditions;
     let kinds: Vec<&str> = conditions.iter().map(|c| c.type_.as_str()).collect();
@@ -149,32 +155,20 @@ async fn what_cannot_be_restarted_is_said_and_holds_nothing_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_permission_it_is_said_how_to_give_it() {
-    let world = World::start("restart-forbidden", with_clock()).await;
-    let clock = TestClock::of(&world);
-    let namespace = world.namespace("ns").await;
-    workload(&world, &namespace, "Deployment", "named", json!({})).await;
-    namespace.create("client", json!({"rotation": {"restart": [{"kind": "Deployment", "name": "named"}]}})).await;
-    let first = current(&namespace.ready("client").await).id.clone();
-    ask(&namespace, "one").await;
-    rotated(&namespace, &first).await;
+    let restart = json!([{"kind": "Deployment", "name": "there"}]);
+    let (world, clock, namespace) = replaced("restart-forbidden", with_clock(), restart).await;
     clock.advance(&world.c1, 20).await;
     restarted(&namespace).await;
     let told = namespace.event("client", Reason::RestartFailed).await;
     assert!(told.contains("rbac.restartWorkloads"), "{told}");
-    assert_eq!(template(&world, &namespace, ("Deployment", "named"), ANNOTATION).await, (0, None));
+    assert_eq!(template(&world, &namespace, ("Deployment", "there"), ANNOTATION).await, (0, None));
     world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_suspended_nobody_is_restarted() {
-    let world = World::start("restart-suspended", allowed()).await;
-    let clock = TestClock::of(&world);
-    let namespace = world.namespace("ns").await;
-    workload(&world, &namespace, "Deployment", "named", json!({})).await;
-    namespace.create("client", json!({"rotation": {"restart": [{"kind": "Deployment", "name": "named"}]}})).await;
-    let first = current(&namespace.ready("client").await).id.clone();
-    ask(&namespace, "one").await;
-    rotated(&namespace, &first).await;
+    let restart = json!([{"kind": "Deployment", "name": "there"}]);
+    let (world, clock, namespace) = replaced("restart-suspended", allowed(), restart).await;
     namespace.patch("client", json!({"spec": {"suspend": true}})).await;
     clock.advance(&world.c1, 20).await;
     let says = |object: &PersonalClient| {
@@ -183,10 +177,10 @@ async fn while_suspended_nobody_is_restarted() {
         if said.contains("suspend") { Ok(()) } else { Err(said) }
     };
     namespace.until("client", "says that it is suspended", says).await;
-    assert_eq!(template(&world, &namespace, ("Deployment", "named"), ANNOTATION).await, (0, None));
+    assert_eq!(template(&world, &namespace, ("Deployment", "there"), ANNOTATION).await, (0, None));
     namespace.patch("client", json!({"spec": {"suspend": false}})).await;
     restarted(&namespace).await;
-    assert_eq!(template(&world, &namespace, ("Deployment", "named"), ANNOTATION).await.0, 1);
+    assert_eq!(template(&world, &namespace, ("Deployment", "there"), ANNOTATION).await.0, 1);
     world.finish().await;
 }
 

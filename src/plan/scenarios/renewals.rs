@@ -4,26 +4,22 @@ use std::time::Duration;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::{
-    super::*,
-    case::{Case, live},
-};
+use super::{super::*, case::Case};
 use crate::api::{
-    DurationText, PersonalClientStatus, ROTATE_ANNOTATION, Reason, RenewalReason, Rotation, RotationPolicy, Workload,
-    WorkloadKind,
+    DurationText, PersonalClientStatus, ROTATE_ANNOTATION, Reason, RenewalReason, Rotation, RotationPolicy,
     condition::{ConditionType, find},
 };
 
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
-fn text(duration: &str) -> DurationText {
+pub(super) fn text(duration: &str) -> DurationText {
     DurationText(duration.into())
 }
 
 /// Made so long ago, to live for so long.
-fn aged(age: Duration, lifetime: Duration) -> Case {
+pub(super) fn aged(age: Duration, lifetime: Duration) -> Case {
     let mut case = Case::ready();
     let created = case.ago(age);
     case.current().created_at = Some(Time(created));
@@ -32,16 +28,16 @@ fn aged(age: Duration, lifetime: Duration) -> Case {
     case
 }
 
-fn rotates(case: &mut Case, rotation: Rotation) {
+pub(super) fn rotates(case: &mut Case, rotation: Rotation) {
     case.o.object.spec.rotation = Some(rotation);
 }
 
-fn asks(case: &mut Case, request: &str) {
+pub(super) fn asks(case: &mut Case, request: &str) {
     case.o.object.metadata.annotations.get_or_insert_default().insert(ROTATE_ANNOTATION.into(), request.into());
 }
 
 /// The status is as the last look has left it.
-fn settled(mut case: Case) -> Case {
+pub(super) fn settled(mut case: Case) -> Case {
     for _ in 0..3 {
         let Step::UpdateStatus(status) = case.step() else { break };
         case.o.object.status = Some(*status);
@@ -294,30 +290,6 @@ fn an_expired_credential_that_cannot_be_replaced_is_said_once() {
 }
 
 #[test]
-fn what_expires_before_its_overlap_is_over_ends_then() {
-    let mut case = Case::ready();
-    let (now, expires) = (case.now, case.now + 20 * MINUTE);
-    case.expires(expires);
-    let retiring = status::retiring(case.current(), now, HOUR);
-    assert_eq!(retiring.revoke_time.0, expires);
-    assert_eq!(status::retiring_anew(&retiring, now, HOUR).revoke_time.0, expires);
-    assert!(status::retiring_anew(&retiring, now, MINUTE).revoke_time.0 < expires);
-    let used = crate::api::RetiringClient { last_used_at: Some(Time(now)), ..retiring.clone() };
-    assert_eq!(status::retiring_anew(&used, now, HOUR).last_used_at, None);
-    let mut used = Case::ready();
-    used.status().retiring = vec![crate::api::RetiringClient { id: "former".into(), ..retiring }];
-    used.lists("former", "former").last_used_at = Some(now + 10 * MINUTE);
-    used.now = expires + MINUTE;
-    used.o.as_of = used.now;
-    used.inventory().began = used.now;
-    assert!(
-        matches!(used.step(), Step::Revoke(id) if id == "former"),
-        "use does not keep what is dead: {:?}",
-        used.step()
-    );
-}
-
-#[test]
 fn a_request_does_not_reset_the_count_of_losses() {
     let mut case = settled(Case::ready());
     for (losses, request) in ["one", "two", "three"].into_iter().enumerate() {
@@ -478,151 +450,6 @@ fn while_suspended_no_attempt_is_judged_but_overlaps_end() {
     assert_eq!(case.step(), Step::Revoke("client-0".into()));
 }
 
-// Overlap
-
-/// Replaced two hours ago, with an overlap of one hour, and used last so long ago.
-fn used(ago: Duration) -> Case {
-    let mut case = settled(Case::ready());
-    let mut former = status::retiring(&case.current().clone(), case.ago(2 * HOUR), HOUR);
-    (former.id, former.attempt) = ("client-0".into(), "former".into());
-    case.status().retiring = vec![former];
-    let last = case.ago(ago);
-    case.lists("client-0", "former").last_used_at = Some(last);
-    case
-}
-
-fn revoke() -> Step {
-    Step::Revoke("client-0".into())
-}
-
-#[test]
-fn what_is_still_used_lives_on_and_that_is_said_once_a_day() {
-    let mut case = settled(used(30 * MINUTE));
-    let last = case.ago(30 * MINUTE);
-    assert_eq!(case.status().retiring[0].last_used_at, Some(Time(last)));
-    let plan = case.plan();
-    // Its overlap was promised to the full second.
-    let until = last + HOUR + Duration::from_secs(1);
-    assert_eq!((plan.step, plan.wake), (Step::Nothing, Some(until)), "an overlap after its last use");
-    case.listed().last_mut().unwrap().last_used_at = Some(case.now);
-    assert_eq!(case.step(), Step::Nothing, "said once a day");
-    case.status().retiring[0].last_used_at = Some(Time(case.now - DAY));
-    assert!(matches!(case.step(), Step::UpdateStatus(_)));
-}
-
-#[test]
-fn what_is_not_used_any_more_or_only_was_before_goes() {
-    assert_eq!(used(61 * MINUTE).step(), revoke());
-    assert_eq!(used(3 * HOUR).step(), revoke(), "before it was replaced");
-    let mut promised = used(61 * MINUTE);
-    promised.status().retiring[0].revoke_time.0 = promised.now + MINUTE;
-    assert_eq!(promised.step(), Step::Nothing, "its overlap is not over");
-}
-
-#[test]
-fn it_does_not_live_beyond_the_longest_overlap_unless_somebody_else_may_rely_on_it() {
-    let limited = || {
-        let mut case = used(MINUTE);
-        rotates(&mut case, Rotation { max_overlap: Some(text("90m")), ..Rotation::default() });
-        case
-    };
-    assert_eq!(limited().step(), revoke());
-    let mut cloned = limited();
-    cloned.lists("theirs", "unknown");
-    assert_eq!(settled(cloned).step(), Step::Nothing, "a clone of this cluster has rotated it");
-}
-
-/// The list was read before its overlap was over: it may have been used since.
-#[test]
-fn before_it_goes_it_is_read() {
-    let mut case = used(61 * MINUTE);
-    case.inventory().began = case.ago(MINUTE);
-    assert_eq!(case.step(), Step::Look(Look::Client("client-0".into())));
-    case.o.reads.insert("client-0".into(), live(true));
-    assert_eq!(case.step(), revoke());
-    let ClientRead::Live(mut client) = live(true) else { panic!("it lives") };
-    client.last_used_at = Some(case.now);
-    case.o.reads.insert("client-0".into(), ClientRead::Live(client));
-    assert!(!matches!(case.step(), Step::Revoke(_)), "it was used this moment");
-}
-
-#[test]
-fn an_overlap_is_the_objects_own() {
-    let mut case = settled(aged(21 * DAY, 30 * DAY));
-    rotates(&mut case, Rotation { overlap: Some(text("3h")), ..Rotation::default() });
-    (case.delivered().client.id, case.delivered().client.attempt) = ("client-2".into(), "next".into());
-    case.lists("client-2", "next");
-    let Step::UpdateStatus(status) = case.step() else { panic!("{:?}", case.step()) };
-    let former = &status.retiring[0];
-    let overlap: Duration = former.revoke_time.0.duration_since(former.since.0).try_into().unwrap();
-    assert!(3 * HOUR <= overlap && overlap <= 3 * HOUR + Duration::from_secs(1), "{overlap:?}");
-}
-
-/// Ready with a client that has replaced another so long ago, whose overlap is this; its consumer waits for a restart.
-fn restarting(ago: Duration, overlap: Duration) -> Case {
-    let mut case = settled(Case::ready());
-    let workload = Workload { kind: WorkloadKind::Deployment, name: Some("consumer".into()), selector: None };
-    rotates(&mut case, Rotation { restart: Some(vec![workload]), ..Rotation::default() });
-    let since = case.ago(ago);
-    let former = crate::api::IssuedClient { id: "former".into(), attempt: "former".into(), ..case.current().clone() };
-    case.lists("former", "former").created_at = Some(since - HOUR);
-    case.status().retiring = vec![status::retiring(&former, since, overlap)];
-    case.status().restart_pending = Some(true);
-    case
-}
-
-#[test]
-fn consumers_are_restarted_a_little_after_the_last_replacement() {
-    let soon = restarting(Duration::from_secs(3), HOUR);
-    let plan = soon.plan();
-    assert!(!matches!(plan.step, Step::Restart(_)));
-    let due = soon.o.object.status.as_ref().unwrap().retiring[0].since.0 + Duration::from_secs(10);
-    assert_eq!(plan.wake, Some(due));
-    let mut case = restarting(Duration::from_secs(11), HOUR);
-    let id = case.current().id.clone();
-    match case.step() {
-        Step::Restart(step) => assert_eq!((step.client_id, step.workloads.len()), (id, 1)),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn consumers_are_restarted_before_what_was_replaced_ends() {
-    let case = restarting(Duration::from_secs(5), Duration::from_secs(2));
-    assert!(matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
-}
-
-#[test]
-fn a_clock_that_was_set_back_does_not_keep_consumers_from_their_restart() {
-    let mut case = restarting(Duration::ZERO, HOUR);
-    case.status().retiring[0].since.0 += DAY;
-    assert!(matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
-}
-
-#[test]
-fn consumers_wait_while_the_credential_is_lost() {
-    let mut case = restarting(Duration::from_secs(11), HOUR);
-    case.o.secret = SecretView::Absent;
-    assert!(!matches!(case.step(), Step::Restart(_)));
-    // It is there, and status says that something else is wrong with it.
-    let mut case = restarting(Duration::from_secs(11), HOUR);
-    case.fails(Reason::SecretConflict);
-    assert!(!matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
-    let mut case = restarting(Duration::from_secs(11), HOUR);
-    case.delivered().client.id = "another".into();
-    assert!(!matches!(case.step(), Step::Restart(_)));
-}
-
-#[test]
-fn where_nobody_is_to_be_restarted_any_more_nobody_waits() {
-    let mut case = restarting(Duration::from_secs(3), HOUR);
-    rotates(&mut case, Rotation::default());
-    match case.step() {
-        Step::UpdateStatus(status) => assert_eq!(status.restart_pending, None),
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn while_suspended_a_secret_that_has_changed_is_looked_at_all_the_same() {
     let mut case = settled(Case::ready());
@@ -633,65 +460,12 @@ fn while_suspended_a_secret_that_has_changed_is_looked_at_all_the_same() {
 }
 
 #[test]
-fn while_suspended_nobody_wakes_for_a_restart() {
-    let mut case = restarting(Duration::from_secs(11), HOUR);
-    case.o.object.spec.suspend = Some(true);
-    let case = settled(case);
-    assert!(case.plan().wake.is_none_or(|wake| wake > case.now), "{:?}", case.plan());
-}
-
-#[test]
-fn a_restart_that_failed_holds_nothing_up() {
-    let mut case = restarting(2 * HOUR, HOUR);
-    case.o.restart_failed = true;
-    case.inventory().began = case.now;
-    assert!(matches!(case.step(), Step::Revoke(id) if id == "former"), "{:?}", case.step());
-    case.status().retiring.clear();
-    let case = settled(case);
-    assert!(case.plan().wake.is_some_and(|wake| wake > case.now && wake <= case.now + MINUTE), "it is tried again");
-}
-
-#[test]
 fn while_suspended_a_spec_that_is_not_applied_is_not_said_to_be() {
     let mut case = renamed(settled(Case::ready()));
     case.o.object.spec.suspend = Some(true);
     let (reason, message) = case.said();
     assert_eq!(reason, Reason::Suspended.as_str());
     assert!(message.contains("the credential works"), "{message}");
-}
-
-/// `former` was replaced so long ago and is listed; it was promised an hour.
-fn retiring_since(ago: Duration) -> Case {
-    let mut case = settled(Case::ready());
-    let since = case.ago(ago);
-    let former = crate::api::IssuedClient { id: "former".into(), attempt: "former".into(), ..case.current().clone() };
-    case.status().retiring = vec![status::retiring(&former, since, HOUR)];
-    case.lists("former", "former").created_at = Some(since - HOUR);
-    case.inventory().began = case.now;
-    case
-}
-
-#[test]
-fn use_until_it_was_replaced_keeps_nothing_alive() {
-    let mut case = retiring_since(2 * HOUR);
-    let since = case.status().retiring[0].since.0;
-    rotates(&mut case, Rotation { overlap: Some(text("5h")), ..Rotation::default() });
-    case.listed().iter_mut().for_each(|client| client.last_used_at = Some(since));
-    assert!(matches!(case.step(), Step::Revoke(_)), "{:?}", case.step());
-    case.listed().iter_mut().for_each(|client| client.last_used_at = Some(since + Duration::from_secs(1)));
-    assert!(!matches!(case.step(), Step::Revoke(_)));
-}
-
-#[test]
-fn when_its_time_is_over_it_is_not_said_to_be_used() {
-    let mut case = retiring_since(3 * HOUR);
-    case.o.delete_failed = true;
-    let promised = case.status().retiring[0].revoke_time.0.duration_since(case.status().retiring[0].since.0);
-    let used = case.now - promised;
-    case.listed().iter_mut().filter(|c| c.id == "former").for_each(|client| client.last_used_at = Some(used));
-    assert!(matches!(case.step(), Step::Revoke(_)), "{:?}", case.step());
-    case.listed().iter_mut().filter(|c| c.id == "former").for_each(|client| client.last_used_at = Some(used + MINUTE));
-    assert!(matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
 }
 
 #[test]
