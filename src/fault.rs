@@ -14,7 +14,7 @@ pub enum EffectKind {
     Deliver,
     /// Status, after a delivery.
     Record,
-    /// The record of an abandoned attempt.
+    /// The record of an abandoned attempt, or of a Secret that moves.
     Burn,
     /// The Secret's fence.
     Fence,
@@ -36,11 +36,13 @@ pub enum EffectKind {
     Render,
     /// A workload that is restarted.
     Restart,
+    /// A credential that is copied to a Secret of another name.
+    Copy,
 }
 
 impl EffectKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Preflight,
         Self::Intend,
         Self::Create,
@@ -57,6 +59,7 @@ impl EffectKind {
         Self::Claim,
         Self::Render,
         Self::Restart,
+        Self::Copy,
     ];
 }
 

@@ -32,7 +32,7 @@ use crate::{
         Config, Context, Stores,
         client_issuer::{self, IssuerObject},
         context::{Filled, Filling, Memory},
-        issuers::{IssuerKey, Issuers},
+        issuers::{IssuerKey, Issuers, near, needed_by},
         personal_client,
         pilot::CLEAN_UP,
         shard::Places,
@@ -334,8 +334,8 @@ async fn watch_clock(ctx: Arc<Context>, touched: broadcast::Sender<Touched>) {
 /// What concerns issuers beside themselves.
 #[derive(Debug, Clone)]
 enum Touched {
-    /// An object of an issuer came, changed, or is going.
-    Object { issuer: IssuerKey, going: bool },
+    /// An object that needs these issuers came, changed, or is going.
+    Object { issuers: Vec<IssuerKey>, going: bool },
     /// The wall clock was set.
     Clock,
 }
@@ -364,9 +364,9 @@ async fn controllers(
     let tell = touched.clone();
     let personal_clients = personal_clients.inspect_ok(move |object| {
         if let Ok(object) = &object.0 {
-            let issuer = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
+            let going = object.metadata.deletion_timestamp.is_some();
             // Nobody listens once the issuers' controllers have ended.
-            let _ = tell.send(Touched::Object { issuer, going: object.metadata.deletion_timestamp.is_some() });
+            let _ = tell.send(Touched::Object { issuers: needed_by(object).collect(), going });
         }
     });
     let all = stores.personal_clients.clone();
@@ -375,7 +375,7 @@ async fn controllers(
         // Who was too slow to hear of one looks at all.
         let key = key.ok().flatten();
         let concerned = of_issuer.state().into_iter().filter(move |o| match (&key, &o.0) {
-            (Some(key), Ok(o)) => IssuerKey::of(&o.issuer_ref(), &o.namespace().unwrap_or_default()) == *key,
+            (Some(key), Ok(o)) => near(o).any(|near| near == *key),
             _ => true,
         });
         futures::stream::iter(concerned.map(|o| ObjectRef::from_obj(&*o)).collect::<Vec<_>>())
@@ -426,13 +426,14 @@ fn issuer_controller<K: IssuerObject>(
     let stream = streams::watch(places, writer, filling, streams::prune);
     let known = store.clone();
     let finalizer = ctx.config.shard.finalizer().to_owned();
-    // Only an issuer whose finalizer has to come or go cares.
+    // Only an issuer whose finalizer has to come or go cares; one that is going, of whatever may have been the last to need it.
     let users = BroadcastStream::new(touched.subscribe()).flat_map(move |touched| {
         let all = known.state();
         let concerned = all.iter().filter_map(|issuer| issuer.0.as_ref().ok()).filter(|issuer| match &touched {
-            Ok(Touched::Object { issuer: of, going }) => {
+            Ok(Touched::Object { issuers, going }) => {
                 let deleting = issuer.meta().deletion_timestamp.is_some();
-                *of == client_issuer::key(*issuer) && (*going || deleting || !issuer.finalizers().contains(&finalizer))
+                let held = issuer.finalizers().contains(&finalizer);
+                deleting || (issuers.contains(&client_issuer::key(*issuer)) && (*going || !held))
             }
             // Who was too slow to hear of one looks at all.
             Ok(Touched::Clock) | Err(_) => true,

@@ -15,13 +15,8 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
     // What the derive cannot say: rules over metadata.name together with the spec.
     schema(&mut personal_client)["x-kubernetes-validations"] = json!([
         {
-            "rule": "(has(self.spec.secretName) ? self.spec.secretName : self.metadata.name) == (has(oldSelf.spec.secretName) ? oldSelf.spec.secretName : oldSelf.metadata.name)",
-            "message": "the Secret's name cannot change: delete this object and create it anew",
-            "fieldPath": ".spec.secretName",
-        },
-        {
-            "rule": "(has(self.spec.secretTemplate) && has(self.spec.secretTemplate.type) ? self.spec.secretTemplate.type : 'Opaque') == (has(oldSelf.spec.secretTemplate) && has(oldSelf.spec.secretTemplate.type) ? oldSelf.spec.secretTemplate.type : 'Opaque')",
-            "message": "the Secret's type cannot change while it keeps its name (Kubernetes forbids it): delete this object and create it anew",
+            "rule": "(has(self.spec.secretName) ? self.spec.secretName : self.metadata.name) != (has(oldSelf.spec.secretName) ? oldSelf.spec.secretName : oldSelf.metadata.name) || (has(self.spec.secretTemplate) && has(self.spec.secretTemplate.type) ? self.spec.secretTemplate.type : 'Opaque') == (has(oldSelf.spec.secretTemplate) && has(oldSelf.spec.secretTemplate.type) ? oldSelf.spec.secretTemplate.type : 'Opaque')",
+            "message": "the Secret's type cannot change while it keeps its name (Kubernetes forbids it): give it another secretName",
             "fieldPath": ".spec.secretTemplate",
         },
     ]);

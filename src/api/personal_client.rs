@@ -31,16 +31,13 @@ use super::{Expires, ROTATE_ANNOTATION, RenewalReason, Rotation, SecretTemplate,
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = json!([{
-    "rule": "(has(self.issuerRef) ? self.issuerRef.kind + '/' + self.issuerRef.name : 'ClusterClientIssuer/default') == (has(oldSelf.issuerRef) ? oldSelf.issuerRef.kind + '/' + oldSelf.issuerRef.name : 'ClusterClientIssuer/default')",
-    "message": "the issuer cannot change: delete this object and create it anew",
-    "fieldPath": ".issuerRef",
-}, {
     "rule": format!("!has(self.expires) || !has(self.rotation) || !has(self.rotation.renewBefore) || !self.expires.matches('{PATTERN}') || !self.rotation.renewBefore.matches('{PATTERN}') || self.expires == '' || self.rotation.renewBefore == '' || duration(self.rotation.renewBefore) < duration(self.expires)"),
     "message": "rotation.renewBefore must be shorter than expires",
     "fieldPath": ".rotation.renewBefore",
 }])))]
 pub struct PersonalClientSpec {
-    /// Which issuer makes the client: `kind: ClusterClientIssuer, name: default` when absent. It cannot change.
+    /// Which issuer makes the client: `kind: ClusterClientIssuer, name: default` when absent. When it changes a client is issued
+    /// there, and the former one is revoked where it was made, after the overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer_ref: Option<IssuerRef>,
     /// Name of the client at C1: the name of this object when absent. The operator appends a marker in square brackets,
@@ -65,7 +62,8 @@ pub struct PersonalClientSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "roles_schema")]
     pub scoped_roles: Option<Vec<String>>,
-    /// Name of the Secret: the name of this object when absent. It cannot change.
+    /// Name of the Secret: the name of this object when absent. When it changes the credential moves: the new Secret is written
+    /// before the old one is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),

@@ -63,6 +63,12 @@ pub enum Certainty {
 }
 
 impl Error {
+    /// Nobody is logged in.
+    #[must_use]
+    pub fn not_connected() -> Self {
+        Self { host: String::new(), operation: "call", kind: ErrorKind::Credentials("not connected".into()) }
+    }
+
     /// What is certain about the effect. A refusal is one only where no proxy answers so after the effect: 408, 425 and
     /// 429 are not.
     #[must_use]

@@ -15,12 +15,14 @@ use super::{
     observe,
 };
 use crate::{
-    api::{DELIVERED_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus, Reason},
+    api::{
+        DELIVERED_ANNOTATION, FIELD_MANAGER, FINALIZER, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, Reason,
+    },
     c1::{self, Session},
     clock::BootInstant,
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Anchor, Delivered, RenderedTemplate, SecretSeen,
+        Anchor, Delivered, Record, RenderedTemplate, SecretSeen, current_secret,
         status::{self, Tried},
     },
     secret::{Credential, Write},
@@ -120,7 +122,8 @@ pub async fn claim(ctx: &Context, object: &PersonalClient, seen: &SecretSeen) ->
     let namespace = object.namespace().unwrap_or_default();
     let text = serde_json::to_string(&delivered).unwrap_or_default();
     reach(FaultPoint::Before(EffectKind::Claim));
-    let call = ctx.secrets.annotate(&namespace, object.secret_name(), seen, json!({DELIVERED_ANNOTATION: text}));
+    let name = current_secret(object, &Record::of(object));
+    let call = ctx.secrets.annotate(&namespace, &name, seen, json!({DELIVERED_ANNOTATION: text}));
     kubernetes("take over the Secret of", &format!("PersonalClient {namespace}/{}", object.name_any()), call).await?;
     reach(FaultPoint::After(EffectKind::Claim));
     Ok(())
@@ -131,9 +134,9 @@ pub async fn claim(ctx: &Context, object: &PersonalClient, seen: &SecretSeen) ->
 /// # Errors
 /// As [`write_status`]; also when it does not hold that credential any more.
 pub async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.secret_name());
+    let (namespace, name) = (object.namespace().unwrap_or_default(), current_secret(object, &Record::of(object)));
     let what = format!("PersonalClient {namespace}/{}", object.name_any());
-    let Some(read) = kubernetes("read the Secret of", &what, ctx.secrets.read(&namespace, name)).await? else {
+    let Some(read) = kubernetes("read the Secret of", &what, ctx.secrets.read(&namespace, &name)).await? else {
         return Ok(());
     };
     let seen = crate::secret::seen(&read.metadata);
@@ -144,16 +147,34 @@ pub async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error>
     let mut delivered = delivered.clone();
     delivered.template = RenderedTemplate::of(object.spec.secret_template.as_ref());
     reach(FaultPoint::Before(EffectKind::Render));
-    write_secret(ctx, object, &credential, &delivered, Some(&seen), false).await?;
+    write_secret(ctx, object, &name, (&credential, &delivered), Some(&seen), false).await?;
     reach(FaultPoint::After(EffectKind::Render));
     Ok(())
 }
 
+/// Writes the record.
+///
+/// # Errors
+/// As [`write_status`].
+pub(super) async fn write_record(ctx: &Context, object: &PersonalClient, record: &Record) -> Result<(), Error> {
+    let (text, at) = (serde_json::to_string(record).unwrap_or_default(), Anchor::of(object));
+    reach(FaultPoint::Before(EffectKind::Burn));
+    let metadata = json!({"annotations": {RECORD_ANNOTATION: text}});
+    let written = patch_metadata(ctx, object, "write the record of", &at, metadata).await?;
+    ctx.memory.wrote(&at.uid, written.metadata.resource_version.as_deref());
+    reach(FaultPoint::After(EffectKind::Burn));
+    Ok(())
+}
+
+/// Writes a credential into the Secret of this name, conditional.
+///
+/// # Errors
+/// As [`write_status`].
 pub(super) async fn write_secret(
     ctx: &Context,
     object: &PersonalClient,
-    credential: &Credential,
-    delivered: &Delivered,
+    name: &str,
+    (credential, delivered): (&Credential, &Delivered),
     over: Option<&SecretSeen>,
     dry_run: bool,
 ) -> Result<Anchor, Error> {
@@ -163,7 +184,7 @@ pub(super) async fn write_secret(
     let data = credential
         .render(template, &delivered.client)
         .map_err(|e| Error::Secret { object: what.clone(), message: e.to_string() })?;
-    let write = Write { namespace: &namespace, name: object.secret_name(), template, delivered, data: &data, over };
+    let write = Write { namespace: &namespace, name, template, delivered, data: &data, over };
     let metadata = kubernetes("write the Secret of", &what, ctx.secrets.write(&write, dry_run)).await?;
     Ok(Anchor {
         uid: metadata.uid.unwrap_or_default(),

@@ -17,7 +17,7 @@ use super::{
     context::Context,
     error::{Error, kubernetes},
     issuer_status::report,
-    issuers::{IssuerKey, SpecVersion},
+    issuers::{IssuerKey, SpecVersion, near, needed_by},
 };
 use crate::api::{
     ClientIssuer, ClusterClientIssuer, FIELD_MANAGER, IssuerStatus, PersonalClient, Reason, client_issuer::TenantSpec,
@@ -98,7 +98,9 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
         return held.map(|()| Action::await_change());
     }
-    if !ctx.config.shard.serves(&key, users) {
+    // Whoever only waits for something to come to light does not hold it, but wants it looked at.
+    let served = if users > 0 { users } else { count(&ctx, |object| near(object).any(|near| near == key)) };
+    if !ctx.config.shard.serves(&key, served) {
         return held.map(|()| Action::await_change());
     }
     let looked = look(&ctx, object, &key, users).await;
@@ -196,9 +198,11 @@ fn forget_what_is_gone(ctx: &Context) {
 
 /// How many objects need the issuer.
 fn count_users(ctx: &Context, key: &IssuerKey) -> usize {
-    let uses =
-        |object: &PersonalClient| IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()) == *key;
-    ctx.stores.personal_clients.state().iter().filter(|o| o.0.as_ref().is_ok_and(uses)).count()
+    count(ctx, |object| needed_by(object).any(|needed| needed == *key))
+}
+
+fn count(ctx: &Context, which: impl Fn(&PersonalClient) -> bool) -> usize {
+    ctx.stores.personal_clients.state().iter().filter(|o| o.0.as_ref().is_ok_and(&which)).count()
 }
 
 async fn write_finalizers<K: IssuerObject>(ctx: &Context, object: &K, finalizers: &[&str]) -> Result<(), Error> {

@@ -179,6 +179,10 @@ pub struct Known {
     pub deleted: BTreeSet<String>,
     /// When C1 last refused to delete one, if it has deleted none since.
     pub delete_failed: Option<BootInstant>,
+    /// UID of the former Secret that was deleted last.
+    pub tidied: Option<String>,
+    /// When the API server did not let a former Secret be deleted.
+    pub tidy_failed: Option<BootInstant>,
     /// When the API server did not let consumers be restarted.
     pub restart_failed: Option<BootInstant>,
     /// How often what somebody changed at C1 was put back, and when it was last.

@@ -9,12 +9,12 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    api::{IssuerKind, IssuerRef, Reason},
+    api::{IssuerKind, IssuerRef, PersonalClient, Reason},
     c1::{self, Client, Session, UpdateRequest},
     clock::BootInstant,
     clock::Clock,
     inventory::Inventory,
-    plan::Identity,
+    plan::{Identity, issuers_near, issuers_of},
 };
 
 /// C1's clock and ours may differ by this much.
@@ -39,6 +39,18 @@ impl IssuerKey {
         };
         Self { namespace, name: reference.name.clone() }
     }
+}
+
+/// The issuers that an object needs.
+pub fn needed_by(object: &PersonalClient) -> impl Iterator<Item = IssuerKey> + '_ {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    issuers_of(object).map(move |at| IssuerKey::of(&at, namespace))
+}
+
+/// The issuers that concern an object.
+pub fn near(object: &PersonalClient) -> impl Iterator<Item = IssuerKey> + '_ {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    issuers_near(object).map(move |at| IssuerKey::of(&at, namespace))
 }
 
 /// All issuers.
@@ -227,8 +239,7 @@ impl Issuer {
             return Ok(inventory);
         }
         let Some(session) = state.session else {
-            let kind = c1::ErrorKind::Credentials("not connected".into());
-            return Err(c1::Error { host: String::new(), operation: "list", kind });
+            return Err(c1::Error::not_connected());
         };
         let (began, began_at) = (clock.now(), BootInstant::now());
         let inventory = Arc::new(Inventory::new(began, began_at, session.list().await?));

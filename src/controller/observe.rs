@@ -1,6 +1,10 @@
 //! Gathers what `plan` decides on: from the caches, or from the API server.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
@@ -15,10 +19,10 @@ use super::{
     issuers::{Issuer, IssuerKey},
 };
 use crate::{
-    api::{IssuerKind, PersonalClient, client_issuer::Allowed},
+    api::{IssuerKind, IssuerRef, PersonalClient, client_issuer::Allowed},
     plan::{
-        ClientRead, Delivered, IssuerView, Observed, RESTART_AGAIN, Record, SecretSeen, SecretView, marker,
-        template_digest,
+        ClientRead, Delivered, IssuerView, Observed, RESTART_AGAIN, Record, SecretSeen, SecretView, current_secret,
+        marker, other_issuers, other_secrets, template_digest,
     },
     secret,
 };
@@ -47,12 +51,17 @@ fn fresh_attempt() -> String {
 #[must_use]
 pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
     let namespace = object.namespace().unwrap_or_default();
-    let reference = ObjectRef::<PartialObjectMeta<Secret>>::new(object.secret_name()).within(&namespace);
-    let secret = match ctx.stores.secrets.get(&reference) {
-        Some(secret) => SecretView::Present(Box::new(secret::seen(&secret.metadata))),
-        None => SecretView::Absent,
+    let view = |name: &str| {
+        let reference = ObjectRef::<PartialObjectMeta<Secret>>::new(name).within(&namespace);
+        match ctx.stores.secrets.get(&reference) {
+            Some(secret) => SecretView::Present(Box::new(secret::seen(&secret.metadata))),
+            None => SecretView::Absent,
+        }
     };
-    observed(ctx, object.clone(), secret, BTreeMap::new())
+    let record = Record::of(object);
+    let secret = view(&current_secret(object, &record));
+    let others = other_secrets(object, &record).into_iter().map(|name| (name.clone(), view(&name))).collect();
+    observed(ctx, object.clone(), (secret, others), BTreeMap::new())
 }
 
 /// What the API server says: first the object, then the Secret. `None`: the object is gone, or another of that name.
@@ -63,11 +72,17 @@ pub async fn live(
     ctx: &Context,
     object: &PersonalClient,
     reads: BTreeMap<String, ClientRead>,
-    (listed, as_of): (bool, Timestamp),
+    (listed, as_of): (BTreeSet<IssuerRef>, Timestamp),
 ) -> Result<Option<Observed>, Error> {
     let Some(object) = read_object(ctx, object).await? else { return Ok(None) };
-    let secret = read_secret(ctx, &object).await;
-    Ok(Some(Observed { listed, as_of, live: true, ..observed(ctx, object, secret, reads) }))
+    let record = Record::of(&object);
+    let secret = read_secret(ctx, &object, &current_secret(&object, &record)).await;
+    let mut others = BTreeMap::new();
+    for name in other_secrets(&object, &record) {
+        let view = read_metadata(ctx, &object, &name).await;
+        others.insert(name, view);
+    }
+    Ok(Some(Observed { listed, as_of, live: true, ..observed(ctx, object, (secret, others), reads) }))
 }
 
 /// The object as it is; `None`: gone, or another of that name.
@@ -81,18 +96,23 @@ pub async fn read_object(ctx: &Context, object: &PersonalClient) -> Result<Optio
     Ok(found.filter(|f| f.metadata.uid == object.metadata.uid))
 }
 
-/// The Secret as it is. Its data are read only when something says that they may have changed.
-pub async fn read_secret(ctx: &Context, object: &PersonalClient) -> SecretView {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.secret_name());
+/// A Secret of this name as it is, but for its data.
+async fn read_metadata(ctx: &Context, object: &PersonalClient, name: &str) -> SecretView {
+    let namespace = object.namespace().unwrap_or_default();
+    match kubernetes("read", &format!("Secret {namespace}/{name}"), ctx.secrets.get(&namespace, name)).await {
+        Ok(Some(metadata)) => SecretView::Present(Box::new(secret::seen(&metadata))),
+        Ok(None) => SecretView::Absent,
+        Err(error) => SecretView::Unknown(error.to_string()),
+    }
+}
+
+/// The Secret of this name as it is. Its data are read only when something says that they may have changed.
+pub async fn read_secret(ctx: &Context, object: &PersonalClient, name: &str) -> SecretView {
+    let namespace = object.namespace().unwrap_or_default();
     let what = format!("Secret {namespace}/{name}");
-    let metadata = match kubernetes("read", &what, ctx.secrets.get(&namespace, name)).await {
-        Ok(Some(metadata)) => metadata,
-        Ok(None) => return SecretView::Absent,
-        Err(error) => return SecretView::Unknown(error.to_string()),
-    };
-    let seen = secret::seen(&metadata);
-    if !must_read(&seen, object) {
-        return SecretView::Present(Box::new(seen));
+    match read_metadata(ctx, object, name).await {
+        SecretView::Present(seen) if must_read(&seen, object) => {}
+        view => return view,
     }
     match kubernetes("read", &what, ctx.secrets.read(&namespace, name)).await {
         Ok(Some(read)) => {
@@ -116,30 +136,32 @@ fn must_read(seen: &SecretSeen, object: &PersonalClient) -> bool {
 fn observed(
     ctx: &Context,
     object: PersonalClient,
-    secret: SecretView,
+    (secret, others): (SecretView, BTreeMap<String, SecretView>),
     reads: BTreeMap<String, ClientRead>,
 ) -> Observed {
     let uid = object.uid().unwrap_or_default();
-    let open = Record::of(&object).open.map(|o| format!("{} {}", o.attempt, o.started_at));
-    let open_seen = ctx.memory.open_seen(&uid, open.as_deref());
+    let open_seen = ctx.memory.open_seen(&uid, Record::of(&object).begun().as_deref());
     let known = ctx.memory.with(&uid, |known| known.clone());
     let namespace = namespace(ctx, &object);
-    let delivered = match &secret {
-        SecretView::Present(seen) => seen.delivered.as_ref(),
-        _ => None,
-    };
+    let delivered: Vec<&Delivered> =
+        std::iter::once(&secret).chain(others.values()).filter_map(SecretView::delivered).collect();
+    let view = |reference: &IssuerRef| issuer(ctx, reference, (&object, &delivered), namespace.as_deref());
+    let former = other_issuers(&object, delivered.iter().copied());
     Observed {
-        issuer: issuer(ctx, &object, delivered, namespace.as_deref()),
+        issuer: view(&object.issuer_ref()),
+        former: former.into_iter().filter_map(|at| view(&at).map(|view| (at, view))).collect(),
         namespace_terminating: namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some()),
         live: false,
         as_of: ctx.clock.now(),
-        listed: false,
+        listed: BTreeSet::new(),
         cluster: ctx.config.cluster.clone(),
         secret,
+        others,
         reads,
         in_flight: known.in_flight,
         unsent: known.unsent,
         deleted: known.deleted,
+        tidy_failed: known.tidy_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         restart_failed: known.restart_failed.is_some_and(|at| at.elapsed() < RESTART_AGAIN),
         delete_failed: known.delete_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         open_seen,
@@ -155,11 +177,10 @@ fn namespace(ctx: &Context, object: &PersonalClient) -> Option<Arc<PartialObject
 
 fn issuer(
     ctx: &Context,
-    object: &PersonalClient,
-    delivered: Option<&Delivered>,
+    reference: &IssuerRef,
+    (object, delivered): (&PersonalClient, &[&Delivered]),
     namespace: Option<&PartialObjectMeta<Namespace>>,
 ) -> Option<IssuerView> {
-    let reference = object.issuer_ref();
     let own = object.namespace().unwrap_or_default();
     let allows = |allowed: Option<&Allowed>| allowed.and_then(|a| a.full_permissions).unwrap_or(false);
     let (defaults, namespace_selected, full_permissions, deleting) = match reference.kind {
@@ -180,7 +201,7 @@ fn issuer(
             (issuer.spec.tenant.defaults.clone(), selected, allowed, issuer.metadata.deletion_timestamp.is_some())
         }
     };
-    let known = ctx.issuers.get(&IssuerKey::of(&reference, &own));
+    let known = ctx.issuers.get(&IssuerKey::of(reference, &own));
     let state = known.as_ref().map(|k| k.state()).unwrap_or_default();
     let status = object.status.as_ref();
     let ids = status
@@ -188,11 +209,13 @@ fn issuer(
         .flat_map(|s| s.client.iter().map(|c| c.id.as_str()).chain(s.retiring.iter().map(|r| r.id.as_str())))
         .chain(
             delivered
-                .into_iter()
+                .iter()
                 .flat_map(|d| std::iter::once(d.client.id.as_str()).chain(d.replaces.iter().map(|r| r.id.as_str()))),
         );
     let owner = marker::owner(&ctx.config.cluster, &own, &object.name_any());
-    let deleted = deleting.then(|| (crate::api::Reason::Deleting, "it is being deleted".to_owned()));
+    // Where an object has only something to end, it is held until that has ended.
+    let deleted = (deleting && *reference == object.issuer_ref())
+        .then(|| (crate::api::Reason::Deleting, "it is being deleted".to_owned()));
     Some(IssuerView {
         // Why it cannot log in says more than that it is to go.
         not_ready: state.not_ready.or(deleted),

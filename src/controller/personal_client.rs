@@ -1,6 +1,10 @@
 //! The reconcile of a `PersonalClient`: look, ask, do one thing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{
     Resource, ResourceExt,
@@ -18,13 +22,13 @@ use super::{
     restart,
 };
 use crate::{
-    api::{ConditionType, PersonalClient, PersonalClientStatus, Reason, condition::find},
-    c1::Field,
+    api::{ConditionType, IssuerRef, PersonalClient, PersonalClientStatus, Reason, condition::find},
+    c1::{self, Field},
     clock::{BootInstant, LONGEST_SLEEP},
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, Anchor, ClientRead, Guards, Identity, Issue, Look, Next, Observed, Outcome, Plan, Remove, Step,
-        Update, plan, status,
+        Abandon, Anchor, ClientRead, Guards, Issue, Look, Next, Observed, Outcome, Plan, Record, Relocate, Remove,
+        Step, Tidy, Update, current_secret, plan, status,
     },
 };
 
@@ -94,16 +98,16 @@ fn wake(ctx: &Context, decision: &Plan) -> Action {
 /// Reads object and Secret from the API server, decides anew, and fetches evidence until there is something to do.
 async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, Error> {
     let mut reads = BTreeMap::new();
-    let mut listed = false;
+    let mut listed = BTreeSet::new();
     let as_of = ctx.clock.now();
     for _ in 0..MOST_LOOKS {
-        let Some(observed) = observe::live(ctx, cached, reads.clone(), (listed, as_of)).await? else {
+        let Some(observed) = observe::live(ctx, cached, reads.clone(), (listed.clone(), as_of)).await? else {
             return Ok(Action::await_change());
         };
         let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
         match &decision.step {
             Step::Nothing => return Ok(wake(ctx, &decision)),
-            Step::Look(look) => match fetch(ctx, &observed.object, look, &mut reads).await {
+            Step::Look(look) => match fetch(ctx, &observed, look, &mut reads).await {
                 Err(Error::C1(error)) if observed.object.metadata.deletion_timestamp.is_some() => {
                     let message = format!("C1 ({}): {}", error.host, error.kind.for_condition());
                     if let Some((before, status)) = act::record_failure(ctx, cached, error.reason(), &message).await? {
@@ -113,7 +117,9 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
                 }
                 fetched => {
                     fetched?;
-                    listed |= *look == Look::List;
+                    if let Look::List(at) = look {
+                        listed.insert(at.clone());
+                    }
                 }
             },
             _ => {
@@ -127,20 +133,21 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
 
 async fn fetch(
     ctx: &Context,
-    object: &PersonalClient,
+    observed: &Observed,
     look: &Look,
     reads: &mut BTreeMap<String, ClientRead>,
 ) -> Result<(), Error> {
-    let issuer = ctx.issuers.entry(&IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default()));
+    let namespace = observed.object.namespace().unwrap_or_default();
+    let issuer = |at: &IssuerRef| ctx.issuers.entry(&IssuerKey::of(at, &namespace));
     match look {
         // The next round reads it anyway.
         Look::Live => {}
-        Look::List => drop(issuer.list_since(BootInstant::now(), &*ctx.clock).await?),
+        Look::List(at) => drop(issuer(at).list_since(BootInstant::now(), &*ctx.clock).await?),
         Look::Client(id) => {
-            if let Some(session) = issuer.state().session {
-                let read = session.get(id).await?.map_or(ClientRead::Gone, |client| ClientRead::Live(Box::new(client)));
-                reads.insert(id.clone(), read);
-            }
+            let at = observed.caller(id).map_or_else(|| observed.object.issuer_ref(), |(at, _)| at);
+            let session = issuer(&at).state().session.ok_or_else(c1::Error::not_connected)?;
+            let read = session.get(id).await?.map_or(ClientRead::Gone, |client| ClientRead::Live(Box::new(client)));
+            reads.insert(id.clone(), read);
         }
     }
     Ok(())
@@ -152,7 +159,8 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         return Ok(Action::requeue(SOON));
     }
     let object = observed.object.clone();
-    let identity = observed.issuer.as_ref().and_then(|i| i.identity.clone());
+    let pilot = |secret_name: &str| Pilot::new(ctx.clone(), &observed, secret_name.to_owned());
+    let current = || current_secret(&object, &Record::of(&object));
     match &decision.step {
         Step::Nothing | Step::Look(_) => {}
         Step::UpdateStatus(wanted) => {
@@ -173,10 +181,10 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
             result?;
         }
         Step::Strike(id) => strike(ctx, &object, id, false).await?,
-        Step::Revoke(id) => revoke(ctx, &object, identity.as_ref(), id).await?,
+        Step::Revoke(id) => revoke(ctx, &observed, id).await?,
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
-            return fly(ctx, object, identity, start).await;
+            return fly(ctx, object.clone(), pilot(&step.secret_name), start).await;
         }
         Step::Update(step)
             if !step.edited
@@ -185,11 +193,26 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         {
             return Ok(Action::requeue(PUT_BACK_PAUSE));
         }
-        Step::Update(step) => return fly(ctx, object.clone(), identity, Update::start((**step).clone(), object)).await,
-        Step::Abandon(step) => return fly(ctx, object, identity, Abandon::start(step.clone(), None)).await,
+        Step::Tidy(step) => {
+            let start = Tidy::start((**step).clone(), Anchor::of(&object));
+            return fly(ctx, object.clone(), pilot(&current()), start).await;
+        }
+        Step::Close(record) => act::write_record(ctx, &object, record).await?,
+        Step::Relocate(step) => {
+            let start = Relocate::start((**step).clone(), object.clone());
+            return fly(ctx, object.clone(), pilot(&current()), start).await;
+        }
+        Step::Update(step) => {
+            let start = Update::start((**step).clone(), object.clone());
+            return fly(ctx, object.clone(), pilot(&current()), start).await;
+        }
+        Step::Abandon(step) => {
+            let start = Abandon::start(step.clone(), None);
+            return fly(ctx, object.clone(), pilot(&step.secret_name), start).await;
+        }
         Step::Remove(step) => {
             let start = Remove::start(step.clone(), Anchor::of(&object));
-            return fly(ctx, object, identity, start).await;
+            return fly(ctx, object.clone(), pilot(&current()), start).await;
         }
     }
     Ok(Action::requeue(SOON))
@@ -197,19 +220,14 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
 
 /// Runs a transaction in a task of its own: neither a shutdown nor the end of this reconcile cancels it while the client
 /// secret is only in memory.
-async fn fly(
-    ctx: &Arc<Context>,
-    object: PersonalClient,
-    identity: Option<Identity>,
-    start: Next,
-) -> Result<Action, Error> {
+async fn fly(ctx: &Arc<Context>, object: PersonalClient, pilot: Pilot, start: Next) -> Result<Action, Error> {
     let uid = object.uid().unwrap_or_default();
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     ctx.memory.with(&uid, |known| known.in_flight = true);
     let task = {
         let (ctx, object, uid) = (ctx.clone(), object.clone(), uid.clone());
         ctx.clone().tasks.spawn(async move {
-            let outcome = Pilot::new(&ctx, object.clone(), identity).fly(start).await;
+            let outcome = pilot.fly(start).await;
             let landed = land(&ctx, &object, &outcome).await;
             ctx.memory.with(&uid, |known| known.in_flight = false);
             landed
@@ -256,6 +274,31 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             tracing::info!(object = name, fields = names(fields), drifted = names(drifted), "changed in place");
             tell_change(ctx, object, status).await;
             tell_update(ctx, object, fields, drifted).await;
+            Ok(Action::requeue(SOON))
+        }
+        Outcome::Tidied { name: secret, uid: of } => {
+            // Somebody's finalizer may hold what was deleted already: doing it again and again would hold up all else.
+            let again = ctx.memory.with(&uid, |known| {
+                let again = known.tidied.replace(of.clone()).as_ref() == Some(of);
+                known.tidy_failed = again.then(BootInstant::now);
+                again
+            });
+            if !again {
+                tracing::info!(object = name, secret, "former Secret deleted");
+            }
+            Ok(Action::requeue(SOON))
+        }
+        Outcome::Untidied { name: secret, message } => {
+            tracing::warn!(object = name, secret, message, "a former Secret cannot be deleted");
+            ctx.memory.with(&uid, |known| known.tidy_failed = Some(BootInstant::now()));
+            let note = format!("Secret {secret} does not count any more, and cannot be deleted: {message}");
+            ctx.events.publish(object.object_ref(&()), EventType::Warning, Reason::SecretRefused, "Move", &note).await;
+            Ok(Action::requeue(SOON))
+        }
+        Outcome::Moved { status } => {
+            let secret = status.secret_name.as_deref().unwrap_or_default();
+            tracing::info!(object = name, secret, "moved to another Secret");
+            tell_change(ctx, object, status).await;
             Ok(Action::requeue(SOON))
         }
         Outcome::Abandoned { id } => {
@@ -317,7 +360,7 @@ async fn tell_change(ctx: &Context, before: &PersonalClient, status: &PersonalCl
             let note = format!(
                 "client {} was replaced, and its overlap is over, but it is still used: some consumer has not reread Secret {}",
                 client.id,
-                before.secret_name()
+                status.secret_name.as_deref().unwrap_or_default()
             );
             ctx.events.publish(before.object_ref(&()), EventType::Warning, Reason::StillUsed, "Revoke", &note).await;
         }
@@ -364,11 +407,13 @@ async fn tell(ctx: &Context, object: &PersonalClient, status: &PersonalClientSta
 }
 
 /// Deletes a client whose overlap is over, then strikes it from status.
-async fn revoke(ctx: &Context, object: &PersonalClient, identity: Option<&Identity>, id: &str) -> Result<(), Error> {
-    let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
+async fn revoke(ctx: &Context, observed: &Observed, id: &str) -> Result<(), Error> {
+    let object = &observed.object;
+    let Some((at, identity)) = observed.caller(id) else { return Ok(()) };
+    let key = IssuerKey::of(&at, &object.namespace().unwrap_or_default());
     let Some(issuer) = ctx.issuers.get(&key) else { return Ok(()) };
     let state = issuer.state();
-    let Some(session) = state.session.filter(|_| state.identity.as_ref() == identity) else { return Ok(()) };
+    let Some(session) = state.session.filter(|_| state.identity == Some(identity)) else { return Ok(()) };
     reach(FaultPoint::Before(EffectKind::DeleteClient));
     if !ctx.leadership.is_current() {
         return Ok(());
@@ -382,7 +427,14 @@ async fn strike(ctx: &Context, object: &PersonalClient, id: &str, revoked: bool)
     let mut status = object.status_or_default();
     status.retiring.retain(|r| r.id != id);
     update_status(ctx, object, &status).await?;
-    let (kind, reason, note) = if revoked {
+    let expired = object
+        .status
+        .iter()
+        .flat_map(|s| &s.retiring)
+        .any(|r| r.id == id && r.expires_time.as_ref().is_some_and(|t| t.0 <= ctx.clock.now()));
+    let (kind, reason, note) = if expired && !revoked {
+        (EventType::Normal, Reason::Retired, format!("client {id} was replaced, and has expired"))
+    } else if revoked {
         (EventType::Normal, Reason::Retired, format!("client {id} was replaced, and is revoked: its overlap is over"))
     } else {
         let note = format!(

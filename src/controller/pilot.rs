@@ -1,5 +1,7 @@
 //! Flies a transaction: performs the effects that [`crate::plan::next`] wants, and feeds the answers back.
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -12,15 +14,15 @@ use super::{
     observe,
 };
 use crate::{
-    api::{FENCE_ANNOTATION, FINALIZER, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, Reason},
+    api::{FENCE_ANNOTATION, FINALIZER, IssuerRef, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, Reason},
     c1::{self, Certainty, CreateRequest, Field, UpdateRequest},
     clock::BootInstant,
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Anchor, Answer, Delivered, Effect, Flight, Guards, Identity, Next, Outcome, Record, SecretSeen, SecretView,
-        next,
+        Anchor, Answer, Delivered, Effect, Flight, Guards, Identity, Next, Observed, Outcome, Record, RenderedTemplate,
+        SecretSeen, SecretView, next,
     },
-    secret::Credential,
+    secret::{self, Credential},
 };
 
 /// Pause between tries of one transaction: a tenth of a second, doubling to two.
@@ -30,23 +32,23 @@ const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 pub const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A transaction on one object. The client secret lives here between its create and its delivery, and nowhere else.
-pub struct Pilot<'a> {
-    ctx: &'a Context,
-    object: PersonalClient,
-    issuer: Option<std::sync::Arc<Issuer>>,
-    /// As whom it was decided to call C1: as another user its answers mean something else.
-    identity: Option<Identity>,
+pub struct Pilot {
+    ctx: Arc<Context>,
+    /// On what was decided: the object as it was read, and through which issuer and as whom C1 is called. As another user its
+    /// answers mean something else.
+    observed: Observed,
+    /// The Secret that is delivered to, read and fenced.
+    secret_name: String,
     secret: Option<SecretString>,
     /// It has made a client, which is now its own to deliver or to delete, whoever leads.
     maker: bool,
 }
 
-impl<'a> Pilot<'a> {
-    /// For this object, as it was read.
+impl Pilot {
+    /// For what was decided on this, and the Secret that it concerns.
     #[must_use]
-    pub fn new(ctx: &'a Context, object: PersonalClient, identity: Option<Identity>) -> Self {
-        let key = IssuerKey::of(&object.issuer_ref(), &object.namespace().unwrap_or_default());
-        Self { issuer: ctx.issuers.get(&key), ctx, object, identity, secret: None, maker: false }
+    pub fn new(ctx: Arc<Context>, observed: &Observed, secret_name: String) -> Self {
+        Self { ctx, observed: observed.clone(), secret_name, secret: None, maker: false }
     }
 
     /// Runs a transaction to its end, within the budget. When that is over it is told so once, and has a little more time to
@@ -90,6 +92,7 @@ impl<'a> Pilot<'a> {
             Effect::Create(_) => EffectKind::Create,
             Effect::Update(_) => EffectKind::UpdateClient,
             Effect::Deliver { .. } => EffectKind::Deliver,
+            Effect::Copy { .. } => EffectKind::Copy,
             Effect::Record { .. } => EffectKind::Record,
             Effect::Burn { .. } => EffectKind::Burn,
             Effect::Fence { .. } => EffectKind::Fence,
@@ -109,6 +112,7 @@ impl<'a> Pilot<'a> {
             }
             Effect::Update(request) => self.update(request).await,
             Effect::Deliver { delivered, over } => self.deliver(*delivered, over.as_deref()).await,
+            Effect::Copy { from, to } => self.copy(&from, &to).await,
             Effect::Record { at, status } => self.record(&at, &status).await,
             Effect::Burn { at, record } => self.write_record(&at, &record, None).await,
             Effect::Fence { over, attempt } => self.fence(&over, &attempt).await,
@@ -121,23 +125,27 @@ impl<'a> Pilot<'a> {
         answer
     }
 
+    fn object(&self) -> &PersonalClient {
+        &self.observed.object
+    }
+
     fn namespace(&self) -> String {
-        self.object.namespace().unwrap_or_default()
+        self.object().namespace().unwrap_or_default()
     }
 
     fn name(&self) -> String {
-        format!("{}/{}", self.namespace(), self.object.name_any())
+        format!("{}/{}", self.namespace(), self.object().name_any())
     }
 
     async fn read_secret(&self) -> Answer {
-        match observe::read_secret(self.ctx, &self.object).await {
+        match observe::read_secret(&self.ctx, self.object(), &self.secret_name).await {
             SecretView::Unknown(message) => Answer::Unknown { reason: Reason::Unreachable, message },
             secret => Answer::Secret(secret),
         }
     }
 
     async fn read_object(&self) -> Answer {
-        match observe::read_object(self.ctx, &self.object).await {
+        match observe::read_object(&self.ctx, self.object()).await {
             Ok(object) => Answer::Object(object.map(Box::new)),
             Err(error) => lost(&error),
         }
@@ -145,8 +153,8 @@ impl<'a> Pilot<'a> {
 
     /// Resolves the roles, and tries the write of the Secret without writing it: with a placeholder of the size of a secret.
     async fn preflight(&self, roles: &[String], over: Option<&SecretSeen>) -> Answer {
-        let session = match self.session() {
-            Ok(session) => session,
+        let session = match self.own_session() {
+            Ok((session, _)) => session,
             Err(answer) => return answer,
         };
         let ids = match role_ids(&session, roles).await {
@@ -158,7 +166,7 @@ impl<'a> Pilot<'a> {
         let credential = credential(&delivered, placeholder.into());
         match self.write(&credential, &delivered, over, true).await {
             Ok(_) => Answer::Ids(ids),
-            Err(error) => match write_answer(&error, self.object.secret_name()) {
+            Err(error) => match write_answer(&error, &self.secret_name) {
                 Answer::Conflict | Answer::Gone if over.is_some() => Answer::Conflict,
                 answer => answer,
             },
@@ -172,11 +180,11 @@ impl<'a> Pilot<'a> {
         Delivered {
             owner: crate::plan::SecretOwner {
                 namespace: self.namespace(),
-                name: self.object.name_any(),
+                name: self.object().name_any(),
                 uid: text.clone(),
             },
             cluster: self.ctx.config.cluster.clone(),
-            client: client.issued(&text, &self.object.issuer_ref(), host, &"x".repeat(67)),
+            client: client.issued(&text, &self.object().issuer_ref(), host, &"x".repeat(67)),
             asked: text.clone(),
             answers: Some("x".repeat(64)),
             data_digest: text,
@@ -189,7 +197,7 @@ impl<'a> Pilot<'a> {
         let attempt = record.open.as_ref().map(|o| o.attempt.clone());
         // From here on, until the create is sent, this process knows that nothing was sent.
         self.ctx.memory.with(&at.uid, |known| known.unsent = attempt);
-        let mut finalizers = self.object.metadata.finalizers.clone().unwrap_or_default();
+        let mut finalizers = self.object().metadata.finalizers.clone().unwrap_or_default();
         if !finalizers.iter().any(|f| f == FINALIZER) {
             finalizers.push(FINALIZER.into());
         }
@@ -206,7 +214,7 @@ impl<'a> Pilot<'a> {
     }
 
     async fn patch_object(&self, action: &'static str, at: &Anchor, metadata: Value) -> Answer {
-        match patch_metadata(self.ctx, &self.object, action, at, metadata).await {
+        match patch_metadata(&self.ctx, self.object(), action, at, metadata).await {
             Ok(object) => {
                 self.ctx.memory.wrote(&at.uid, object.metadata.resource_version.as_deref());
                 Answer::Done(Anchor::of(&object))
@@ -216,11 +224,11 @@ impl<'a> Pilot<'a> {
     }
 
     async fn create(&mut self, request: &CreateRequest) -> Answer {
-        let session = match self.session() {
-            Ok(session) => session,
+        let session = match self.own_session() {
+            Ok((session, _)) => session,
             Err(answer) => return answer,
         };
-        let uid = self.object.uid().unwrap_or_default();
+        let uid = self.object().uid().unwrap_or_default();
         let unsent = self.ctx.memory.with(&uid, |known| known.unsent.take());
         match session.create(request).await {
             Ok(created) => {
@@ -244,10 +252,9 @@ impl<'a> Pilot<'a> {
 
     /// Doing it twice does no harm, so that it is not known whether it took place matters little.
     async fn update(&self, mut request: UpdateRequest) -> Answer {
-        let (session, issuer) = match (self.session(), &self.issuer) {
-            (Ok(session), Some(issuer)) => (session, issuer),
-            (Err(answer), _) => return answer,
-            (_, None) => return Answer::Conflict,
+        let (session, issuer) = match self.own_session() {
+            Ok(connected) => connected,
+            Err(answer) => return answer,
         };
         if request.fields.contains(&Field::ScopedRoles) {
             request.scoped_roles = match role_ids(&session, &request.scoped_roles).await {
@@ -281,7 +288,7 @@ impl<'a> Pilot<'a> {
             Ok(anchor) => Answer::Done(anchor),
             Err(error) => {
                 tracing::warn!(object = self.name(), %error, "delivery failed");
-                write_answer(&error, self.object.secret_name())
+                write_answer(&error, &self.secret_name)
             }
         }
     }
@@ -293,18 +300,42 @@ impl<'a> Pilot<'a> {
         over: Option<&SecretSeen>,
         dry_run: bool,
     ) -> Result<Anchor, Error> {
-        write_secret(self.ctx, &self.object, credential, delivered, over, dry_run).await
+        let written = (credential, delivered);
+        write_secret(&self.ctx, self.object(), &self.secret_name, written, over, dry_run).await
+    }
+
+    /// The credential is in memory for as long as this takes, as when a Secret is rendered.
+    async fn copy(&self, from: &Anchor, to: &str) -> Answer {
+        let (namespace, name) = (self.namespace(), &self.secret_name);
+        let read = match kubernetes("read the Secret of", &self.name(), self.ctx.secrets.read(&namespace, name)).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return Answer::Conflict,
+            Err(error) => return lost(&error),
+        };
+        let seen = secret::seen(&read.metadata);
+        let same = (&seen.uid, &seen.resource_version) == (&from.uid, &from.resource_version);
+        let (Some(mut delivered), Some(credential), true) = (seen.delivered, read.credential(), same) else {
+            return Answer::Conflict;
+        };
+        if credential.digest() != delivered.data_digest {
+            return Answer::Conflict;
+        }
+        delivered.template = RenderedTemplate::of(self.object().spec.secret_template.as_ref());
+        match write_secret(&self.ctx, self.object(), to, (&credential, &delivered), None, false).await {
+            Ok(anchor) => Answer::Done(anchor),
+            Err(error) => write_answer(&error, to),
+        }
     }
 
     async fn record(&self, at: &Anchor, status: &PersonalClientStatus) -> Answer {
-        match write_status(self.ctx, &self.object, at, status).await {
+        match write_status(&self.ctx, self.object(), at, status).await {
             Ok(object) => Answer::Done(Anchor::of(&object)),
             Err(error) => object_answer(&error),
         }
     }
 
     async fn fence(&self, over: &SecretSeen, attempt: &str) -> Answer {
-        let (namespace, name) = (self.namespace(), self.object.secret_name());
+        let (namespace, name) = (self.namespace(), &self.secret_name);
         let annotations = json!({FENCE_ANNOTATION: attempt});
         let call = self.ctx.secrets.annotate(&namespace, name, over, annotations);
         match kubernetes("fence Secret of", &self.name(), call).await {
@@ -317,12 +348,16 @@ impl<'a> Pilot<'a> {
     }
 
     async fn delete_client(&self, id: &str) -> Answer {
-        let (session, issuer) = match (self.session(), &self.issuer) {
-            (Ok(session), Some(issuer)) => (session, issuer),
-            (Err(answer), _) => return answer,
-            (_, None) => return Answer::Conflict,
+        // What it has made itself was not there when it was decided.
+        let connected = match self.observed.caller(id) {
+            Some((at, identity)) => self.session(&at, Some(&identity)),
+            None => self.own_session(),
         };
-        match delete_client(self.ctx, &self.object, (issuer, &session), id).await {
+        let (session, issuer) = match connected {
+            Ok(connected) => connected,
+            Err(answer) => return answer,
+        };
+        match delete_client(&self.ctx, self.object(), (&issuer, &session), id).await {
             Ok(true) => {
                 tracing::info!(object = self.name(), client = id, "client deleted at C1");
                 Answer::Done(Anchor { uid: id.into(), resource_version: String::new() })
@@ -346,16 +381,26 @@ impl<'a> Pilot<'a> {
 
     async fn remove_finalizer(&self, at: &Anchor) -> Answer {
         let finalizers: Vec<&String> =
-            self.object.metadata.finalizers.iter().flatten().filter(|f| *f != FINALIZER).collect();
+            self.object().metadata.finalizers.iter().flatten().filter(|f| *f != FINALIZER).collect();
         self.patch_object("remove the finalizer of", at, json!({"finalizers": finalizers})).await
     }
 
-    fn session(&self) -> Result<std::sync::Arc<c1::Session>, Answer> {
-        let state = self.issuer.as_ref().map(|i| i.state()).unwrap_or_default();
-        let session = state.session.filter(|_| self.identity.is_some() && state.identity == self.identity);
-        session.ok_or_else(|| Answer::Refused {
+    /// To the issuer that the object names, as whom it was decided to call it.
+    fn own_session(&self) -> Result<(Arc<c1::Session>, Arc<Issuer>), Answer> {
+        let identity = self.observed.issuer.as_ref().and_then(|issuer| issuer.identity.as_ref());
+        self.session(&self.object().issuer_ref(), identity)
+    }
+
+    fn session(&self, at: &IssuerRef, identity: Option<&Identity>) -> Result<(Arc<c1::Session>, Arc<Issuer>), Answer> {
+        let issuer = self.ctx.issuers.get(&IssuerKey::of(at, &self.namespace()));
+        let connected = issuer.and_then(|issuer| {
+            let state = issuer.state();
+            let session = state.session.filter(|_| identity.is_some() && state.identity.as_ref() == identity);
+            session.map(|session| (session, issuer))
+        });
+        connected.ok_or_else(|| Answer::Refused {
             reason: Reason::IssuerNotReady,
-            message: format!("{} is not connected, or as another user than before", self.object.issuer_ref()),
+            message: format!("{at} is not connected, or as another user than before"),
         })
     }
 }

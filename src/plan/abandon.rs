@@ -88,9 +88,9 @@ impl Abandon {
                 if !self.step.burn || record.is_abandoned(&self.step.attempt) || !guards.burn {
                     return self.read_secret(guards);
                 }
-                let effect =
-                    Effect::Burn { at: Anchor::of(&object), record: record.giving_up(&self.step.attempt, now) };
-                self.go(State::Burn, effect)
+                let record =
+                    record.leaving(&self.step.attempt, &self.step.issuer_ref, &self.step.secret_name, &object, now);
+                self.go(State::Burn, Effect::Burn { at: Anchor::of(&object), record })
             }
             // Nobody can record it any more.
             Answer::Object(None) => {

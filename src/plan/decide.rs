@@ -1,6 +1,6 @@
 //! The decision table of `docs/protocol.md`, row by row.
 
-use std::{cell::OnceCell, time::Duration};
+use std::{cell::OnceCell, collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -9,15 +9,16 @@ use super::{
     evidence::Opened,
     guards::Guards,
     marker,
+    moves::Moving,
     need::{Bar, lost},
-    observed::{Observed, SecretView},
+    observed::{IssuerView, Observed, SecretView, current_secret},
     record::{Delivered, Record, SecretSeen},
     status,
     step::{AbandonStep, Look, Plan, Step},
     wanted::Wanted,
 };
 use crate::{
-    api::{FINALIZER, PersonalClientStatus, Reason},
+    api::{FINALIZER, IssuerRef, PersonalClientStatus, Reason},
     c1::Client,
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Decision<'a> {
     pub(super) now: Timestamp,
     pub(super) guards: &'a Guards,
     pub(super) record: Record,
+    /// Name of the Secret that counts.
+    pub(super) secret_name: String,
     pub(super) status: PersonalClientStatus,
     pub(super) marker_owner: String,
     /// What the object asks for; asked several times a decision, and a million decisions a model.
@@ -55,11 +58,13 @@ impl<'a> Decision<'a> {
     pub(super) fn new(o: &'a Observed, now: Timestamp, guards: &'a Guards) -> Self {
         let metadata = &o.object.metadata;
         let text = |s: &Option<String>| s.clone().unwrap_or_default();
+        let record = Record::of(&o.object);
         Self {
             o,
             now,
             guards,
-            record: Record::of(&o.object),
+            secret_name: current_secret(&o.object, &record),
+            record,
             status: o.object.status_or_default(),
             marker_owner: marker::owner(&o.cluster, &text(&metadata.namespace), &text(&metadata.name)),
             wanted: OnceCell::new(),
@@ -101,7 +106,7 @@ impl<'a> Decision<'a> {
                     "suspend is true: no credential is issued; set it to false, or take it away, to go on",
                 ),
                 Some(Err(look)) => self.step(Step::Look(look)),
-                _ if self.status.client.as_ref().is_some_and(|c| self.is_unapplied(c)) => self.not_ready(
+                _ if self.status.client.as_ref().is_some_and(|c| self.is_unfulfilled(c)) => self.not_ready(
                     Reason::Suspended,
                     "suspend is true: the credential works, and what the spec asks for anew is not applied; set it to false, or take it away, to go on",
                 ),
@@ -112,11 +117,15 @@ impl<'a> Decision<'a> {
     /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, the present credential does
     /// not wait for that; unless delivery fails as well, where each try would leave one more.
     fn former_and_current(&self) -> Plan {
-        let changed = || self.update().or_else(|| self.rendering());
-        let current = || self.new_client().or_else(changed).unwrap_or_else(|| self.steady());
-        let former = || self.strays().or_else(|| self.restart()).or_else(|| self.retiring_due());
-        let strays = self.listed().filter(|(client, marker)| self.is_stray(client, marker)).count();
-        if !self.o.delete_failed || strays >= MOST_STRAYS {
+        let changed = || self.update().or_else(|| self.rendering()).or_else(|| self.closing());
+        let current = || match self.relocation() {
+            Some(Moving::Goes(plan)) => plan,
+            Some(Moving::Waits(plan)) => self.new_client().or_else(|| self.update()).unwrap_or(plan),
+            None => self.new_client().or_else(changed).unwrap_or_else(|| self.steady()),
+        };
+        let former = || self.stray().or_else(|| self.restart()).or_else(|| self.retiring_due());
+        let strays: BTreeSet<&str> = self.strays().map(|(_, client, _)| client.id.as_str()).collect();
+        if !self.o.delete_failed || strays.len() >= MOST_STRAYS {
             return former().unwrap_or_else(current);
         }
         let current = current();
@@ -147,29 +156,47 @@ impl<'a> Decision<'a> {
         match self.opened() {
             Opened::No | Opened::Unsent | Opened::Nothing | Opened::Guess | Opened::Used => None,
             Opened::Young(until) => Some(self.issuing(Some(until))),
-            Opened::NeedList if self.identity().is_some() => Some(self.step(Step::Look(Look::List))),
-            Opened::NeedList => self.issuer_missing().or_else(|| Some(self.issuing(None))),
+            Opened::NeedList => match self.listing() {
+                Some(at) => Some(self.step(Step::Look(Look::List(at)))),
+                None => self.issuer_missing().or_else(|| Some(self.issuing(None))),
+            },
             Opened::Unproven => Some(self.not_ready(
                 Reason::InventoryIncomplete,
                 "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients",
             )),
             Opened::Found(client) => {
-                let attempt = self.record.open.as_ref().map(|o| o.attempt.clone()).unwrap_or_default();
-                Some(self.abandon(attempt, client, true))
+                let open = self.record.open.as_ref()?;
+                Some(self.abandon(open.attempt.clone(), open.issuer_ref.clone(), client, true))
             }
         }
     }
 
-    fn abandon(&self, attempt: String, client: &Client, burn: bool) -> Plan {
+    fn abandon(&self, attempt: String, issuer_ref: IssuerRef, client: &Client, burn: bool) -> Plan {
         let owner = self.marker_owner.clone();
-        self.step(Step::Abandon(AbandonStep { attempt, client_id: client.id.clone(), burn, owner }))
+        let (client_id, secret_name) = (client.id.clone(), self.secret_name.clone());
+        self.step(Step::Abandon(AbandonStep { attempt, issuer_ref, client_id, burn, secret_name, owner }))
     }
 
     /// Row 10: clients that we asked for and that nobody can use: of an abandoned attempt, or made twice for a known one.
-    fn strays(&self) -> Option<Plan> {
-        self.identity()?;
-        let (client, marker) = self.listed().find(|(client, marker)| self.is_stray(client, marker))?;
-        Some(self.abandon(marker.attempt, client, false))
+    fn stray(&self) -> Option<Plan> {
+        self.strays().find_map(|(_, client, marker)| {
+            let (at, _) = self.o.caller(&client.id)?;
+            Some(self.abandon(marker.attempt, at, client, false))
+        })
+    }
+
+    fn strays(&self) -> impl Iterator<Item = (&'a IssuerView, &'a Client, Marker)> {
+        self.listed().filter(|(_, client, marker)| self.is_stray(client, marker))
+    }
+
+    /// Where a list is read that tells of the open attempt.
+    pub(super) fn listing(&self) -> Option<IssuerRef> {
+        let open = self.record.open.as_ref()?;
+        if let Some((at, _)) = self.o.reach(&open.into()) {
+            return Some(at);
+        }
+        let own = self.identity().is_some() && !self.is_first_look(&open.issuer_ref);
+        own.then(|| self.o.object.issuer_ref())
     }
 
     /// Row 12: a client is needed.
@@ -184,7 +211,7 @@ impl<'a> Decision<'a> {
         Some(match self.gate(need) {
             Ok(wanted) => self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)),
             // What the spec asks for anew may be changed in place meanwhile.
-            Err(_) if need.is_renewal() && self.status.client.as_ref().is_some_and(|c| self.is_unapplied(c)) => {
+            Err(_) if need.is_renewal() && self.status.client.as_ref().is_some_and(|c| self.is_unfulfilled(c)) => {
                 return None;
             }
             Err(bar) => self.barred(need.is_renewal(), bar),
@@ -229,6 +256,14 @@ impl<'a> Decision<'a> {
             Holding::Ours(seen, delivered)
         } else {
             Holding::Left(seen, delivered)
+        }
+    }
+
+    /// The Secret, when it is ours.
+    pub(super) fn ours(&self) -> Option<(&'a SecretSeen, &'a Delivered)> {
+        match self.holding() {
+            Holding::Ours(seen, delivered) => Some((seen, delivered)),
+            _ => None,
         }
     }
 

@@ -7,9 +7,12 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     Marker,
     decide::Decision,
-    observed::{ClientRead, Identity, InventoryView},
+    observed::{ClientRead, Identity, InventoryView, IssuerView, Origin},
 };
-use crate::{api::IssuedClient, c1::Client};
+use crate::{
+    api::{IssuedClient, IssuerRef},
+    c1::Client,
+};
 
 /// When evidence that has grown old is fetched anew.
 const SOON: Duration = Duration::from_secs(1);
@@ -59,25 +62,59 @@ pub(super) enum Opened<'a> {
 impl<'a> Decision<'a> {
     /// Our clock and C1's differ: neither tells how old something is.
     pub(super) fn clock_off(&self) -> bool {
-        self.o.issuer.as_ref().is_some_and(|i| i.clock_off)
+        self.o.issuers().any(|(_, view)| view.clock_off)
     }
 
+    /// As whom a new client would be made.
     pub(super) fn identity(&self) -> Option<&'a Identity> {
         self.o.issuer.as_ref()?.identity.as_ref()
     }
 
-    pub(super) fn inventory(&self) -> Option<&'a InventoryView> {
-        self.o.issuer.as_ref()?.inventory.as_ref()
+    /// An issuer, usable or not.
+    pub(super) fn view(&self, at: &IssuerRef) -> Option<&'a IssuerView> {
+        if *at == self.o.object.issuer_ref() { self.o.issuer.as_ref() } else { self.o.former.get(at) }
     }
 
-    /// The listed clients with this object's marker.
-    pub(super) fn listed(&self) -> impl Iterator<Item = (&'a Client, Marker)> {
+    /// The issuer through which a client can be reached, as the user who made it.
+    pub(super) fn reach<'b>(&self, origin: impl Into<Origin<'b>>) -> Option<&'a IssuerView> {
+        self.o.reach(&origin.into()).map(|(_, view)| view)
+    }
+
+    /// Whether it can.
+    pub(super) fn is_mine<'b>(&self, origin: impl Into<Origin<'b>>) -> bool {
+        self.reach(origin).is_some()
+    }
+
+    /// The list in which a client would stand.
+    pub(super) fn inventory_of<'b>(&self, origin: impl Into<Origin<'b>>) -> Option<&'a InventoryView> {
+        self.reach(origin)?.inventory.as_ref()
+    }
+
+    /// The first look at an issuer is under way, and will tell.
+    pub(super) fn is_first_look(&self, at: &IssuerRef) -> bool {
+        let unknown = |view: &IssuerView| view.identity.is_none() || view.inventory.is_none();
+        if *at == self.o.object.issuer_ref() {
+            return self.o.issuer.as_ref().is_none_or(unknown);
+        }
+        self.o.former.get(at).is_some_and(|view| !view.fails() && unknown(view))
+    }
+
+    /// The listed clients with this object's marker, and where they are.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&'a IssuerView, &'a Client, Marker)> {
         let owner = self.marker_owner.clone();
-        let clients = self.inventory().map(|i| i.clients.as_slice()).unwrap_or_default();
-        clients.iter().filter_map(move |c| {
-            let marker = Marker::parse(&c.display_name).filter(|m| m.is_of(&owner))?;
-            Some((c, marker))
+        let clients = self.o.issuers().flat_map(|(_, view)| {
+            let clients = view.inventory.as_ref().map(|i| i.clients.as_slice()).unwrap_or_default();
+            clients.iter().map(move |client| (view, client))
+        });
+        clients.filter_map(move |(view, client)| {
+            let marker = Marker::parse(&client.display_name).filter(|m| m.is_of(&owner))?;
+            Some((view, client, marker))
         })
+    }
+
+    /// A client as it is listed anywhere.
+    pub(super) fn listed_as(&self, id: &str) -> Option<&'a Client> {
+        self.o.issuers().find_map(|(_, view)| view.inventory.as_ref()?.client(id))
     }
 
     /// Whether the client carries this object's marker; `None`: it must be read to know. Gone ones count as marked: deleting
@@ -86,7 +123,7 @@ impl<'a> Decision<'a> {
         if !self.guards.check_marker {
             return Some(true);
         }
-        match (self.o.reads.get(id), self.inventory().and_then(|i| i.client(id))) {
+        match (self.o.reads.get(id), self.listed_as(id)) {
             (Some(ClientRead::Gone), _) => Some(true),
             (Some(ClientRead::Live(client)), _) => Some(self.is_marked(client)),
             (None, Some(client)) => Some(self.is_marked(client)),
@@ -108,7 +145,7 @@ impl<'a> Decision<'a> {
     }
 
     pub(super) fn is_listed(&self, id: &str) -> bool {
-        self.inventory().is_some_and(|i| i.client(id).is_some())
+        self.listed_as(id).is_some()
     }
 
     /// Whether what was made then was known everywhere at C1 when it was asked: only then is it gone when C1 says so.
@@ -123,28 +160,28 @@ impl<'a> Decision<'a> {
     }
 
     pub(super) fn presence(&self, client: &IssuedClient) -> Presence {
-        if let Some(listed) = self.inventory().and_then(|i| i.client(&client.id)) {
+        if let Some(listed) = self.listed_as(&client.id) {
             return if self.is_marked(listed) { Presence::Live } else { Presence::MarkerLost };
         }
         if !self.guards.prove_gone {
             return Presence::Gone;
         }
-        let Some(inventory) = self.inventory().filter(|i| i.complete && !i.empty) else { return Presence::Unproven };
-        let Some(identity) = self.identity() else { return Presence::Unproven };
-        let same_user = (&client.host, &client.user_id) == (&identity.host, &identity.user_id);
+        let Some(inventory) = self.inventory_of(client).filter(|i| i.complete && !i.empty) else {
+            return Presence::Unproven;
+        };
         let settle = self.o.timing.settle;
         let old = client
             .created_at
             .as_ref()
             .is_some_and(|created| self.is_settled(created.0) && inventory.began >= created.0 + settle / 5);
-        if !same_user || !old {
+        if !old {
             return Presence::Unproven;
         }
         self.read(&client.id).unwrap_or(Presence::Ask)
     }
 
-    /// When the open attempt turns old: its maker is not at work any more.
-    fn old_in(&self, started_at: Timestamp) -> Duration {
+    /// When the open attempt turns old, or the move that is under way: its maker is not at work any more.
+    pub(super) fn old_in(&self, started_at: Timestamp) -> Duration {
         let timing = &self.o.timing;
         let seen = (timing.budget + timing.grace).saturating_sub(self.o.open_seen);
         let by_clock = self.past_by_clock(started_at);
@@ -168,10 +205,12 @@ impl<'a> Decision<'a> {
         if !old_in.is_zero() && self.guards.wait_until_old {
             return Opened::Young(self.now + old_in);
         }
-        let Some(inventory) = self.inventory() else { return Opened::NeedList };
-        if let Some((client, _)) = self.listed().find(|(_, m)| m.attempt == open.attempt) {
+        if let Some((_, client, _)) = self.listed().find(|(_, _, m)| m.attempt == open.attempt) {
             return if client.last_used_at.is_some() { Opened::Used } else { Opened::Found(client) };
         }
+        let reached = self.reach(open);
+        let view = reached.or_else(|| self.o.issuer.as_ref().filter(|_| !self.is_first_look(&open.issuer_ref)));
+        let Some(inventory) = view.and_then(|view| view.inventory.as_ref()) else { return Opened::NeedList };
         let timing = &self.o.timing;
         let old_for =
             self.o.open_seen.saturating_sub(timing.budget + timing.grace).max(
@@ -180,12 +219,11 @@ impl<'a> Decision<'a> {
         if inventory.began_ago >= old_for && self.guards.list_after_old {
             return Opened::NeedList;
         }
-        let same_user = self.identity().is_some_and(|i| (&i.host, &i.user_id) == (&open.host, &open.user_id));
-        if (inventory.complete && same_user) || !self.guards.list_after_old {
+        if (inventory.complete && reached.is_some()) || !self.guards.list_after_old {
             return Opened::Nothing;
         }
-        // What another user made cannot be seen: waiting would not help.
-        let few = self.record.recent(self.now) < MOST_UNPROVEN;
-        if few || !same_user { Opened::Guess } else { Opened::Unproven }
+        // What another user made, or an issuer that is gone, cannot be seen: waiting would not help.
+        let few = self.record.lately(self.now).count() < MOST_UNPROVEN;
+        if few || reached.is_none() { Opened::Guess } else { Opened::Unproven }
     }
 }

@@ -8,7 +8,10 @@
 //!                                           ↓ conflict, lost answer: read Secret, read object, deliver again or
 //! abandon  read object → burn → read Secret → fence → delete client
 //!          └ no Secret: read object
+//! tidy     burn → delete Secret
 //! update   update → record
+//! move     burn → copy → record
+//!                          └ conflict, lost answer: read object; it goes, or is gone: delete the copy
 //! remove   fence → delete Secret → delete clients → remove finalizer
 //! ```
 
@@ -20,7 +23,9 @@ use super::{
     issue::Issue,
     observed::SecretView,
     record::{Delivered, Record, SecretSeen},
+    relocate::Relocate,
     remove::Remove,
+    tidy::Tidy,
     update::Update,
     withdraw::Withdraw,
 };
@@ -77,6 +82,13 @@ pub enum Effect {
         /// The version to replace.
         over: Option<Box<SecretSeen>>,
     },
+    /// Create another Secret with what the current one holds.
+    Copy {
+        /// The version of the current one.
+        from: Anchor,
+        /// Name of the other.
+        to: String,
+    },
     /// Write status, conditional.
     Record {
         /// On which version.
@@ -88,7 +100,7 @@ pub enum Effect {
     ReadSecret,
     /// Read the object.
     ReadObject,
-    /// Write the record with the attempt abandoned, conditional.
+    /// Write the record, with an attempt abandoned or both names of a Secret that moves, conditional.
     Burn {
         /// On which version.
         at: Anchor,
@@ -193,6 +205,25 @@ pub enum Outcome {
         /// Which of these somebody had changed at C1.
         drifted: Vec<Field>,
     },
+    /// A former Secret is gone, or going.
+    Tidied {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// A former Secret stays.
+    Untidied {
+        /// Its name.
+        name: String,
+        /// Why.
+        message: String,
+    },
+    /// The credential is in a Secret of another name.
+    Moved {
+        /// The status as it was written.
+        status: Box<PersonalClientStatus>,
+    },
     /// A client was deleted because nobody had its secret.
     Abandoned {
         /// Its id.
@@ -219,6 +250,10 @@ pub enum Flight {
     Issue(Box<Issue>),
     /// A client is being changed in place.
     Update(Box<Update>),
+    /// The credential is being moved.
+    Relocate(Box<Relocate>),
+    /// A former Secret goes.
+    Tidy(Box<Tidy>),
     /// A client is being abandoned.
     Abandon(Box<Abandon>),
     /// A delivery is being taken back.
@@ -237,7 +272,8 @@ impl Flight {
             Self::Abandon(_) | Self::Withdraw(_) => true,
             Self::Issue(issue) => issue.looks_back(),
             Self::Update(update) => update.puts_back(),
-            Self::Remove(_) | Self::Landed(_) => false,
+            Self::Relocate(relocate) => relocate.cleans_up(),
+            Self::Tidy(_) | Self::Remove(_) | Self::Landed(_) => false,
         }
     }
 }
@@ -256,6 +292,8 @@ pub fn next(flight: Flight, answer: Answer, now: Timestamp, guards: &Guards) -> 
     match flight {
         Flight::Issue(issue) => issue.next(answer, now, guards),
         Flight::Update(update) => update.next(answer, now),
+        Flight::Relocate(relocate) => relocate.next(answer),
+        Flight::Tidy(tidy) => tidy.next(answer),
         Flight::Abandon(abandon) => abandon.next(answer, now, guards),
         Flight::Withdraw(withdraw) => withdraw.next(answer, now),
         Flight::Remove(remove) => remove.next(answer),

@@ -34,6 +34,8 @@ pub struct Guards {
     pub settle_for_removal: bool,
     /// A maker whose object goes, or is gone, deletes what it delivered.
     pub clean_up: bool,
+    /// A move that is under way is begun again only when it is old: its copy may be about to be recorded.
+    pub wait_for_move: bool,
 }
 
 impl Guards {
@@ -54,5 +56,6 @@ impl Guards {
         list_for_removal: true,
         settle_for_removal: true,
         clean_up: true,
+        wait_for_move: true,
     };
 }

@@ -97,7 +97,7 @@ impl Decision<'_> {
     /// What C1 shows otherwise than it answered last: somebody has changed it there. Never what differs from the spec: C1 may
     /// put that in other words.
     fn drifted(&self, client: &IssuedClient) -> Vec<Field> {
-        let listed = self.inventory().and_then(|i| i.client(&client.id));
+        let listed = self.listed_as(&client.id);
         let shown = match self.o.reads.get(&client.id) {
             Some(ClientRead::Live(read)) => Some(read.as_ref()),
             Some(ClientRead::Gone) => None,

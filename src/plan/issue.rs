@@ -275,6 +275,10 @@ impl Issue {
         }
         let status = renewal::with_renewal(&self.object, status);
         let generation = self.object.metadata.generation.unwrap_or_default();
+        if self.object.secret_name() != self.step.secret_name {
+            let message = "the credential of an earlier spec was delivered: it is being moved";
+            return status::not_ready(&status, Reason::Issuing, message, generation, now);
+        }
         status::ready(&status, &self.step.secret_name, generation, now)
     }
 
@@ -335,7 +339,9 @@ impl Issue {
         let step = AbandonStep {
             attempt: self.step.attempt.clone(),
             client_id: client.id.clone(),
+            issuer_ref: client.issuer_ref.clone(),
             burn: true,
+            secret_name: self.step.secret_name.clone(),
             owner: marker::owner(&self.cluster, &text(&metadata.namespace), &text(&metadata.name)),
         };
         Abandon::start(step, Some((reason, message)))
@@ -374,7 +380,7 @@ impl Issue {
             },
             cluster: self.cluster.clone(),
             client: client.clone(),
-            asked: asked(&self.object.spec),
+            asked: asked(&self.object),
             answers: self.answers(),
             data_digest: String::new(),
             template: RenderedTemplate::of(self.object.spec.secret_template.as_ref()),

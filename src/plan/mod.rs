@@ -2,7 +2,7 @@
 //! does to a `PersonalClient`:
 //!
 //! * [`plan`] looks at all that is known of one object and says the one thing to do next (the table of `docs/protocol.md`, in its order);
-//! * [`next`] runs a transaction (issue, update, abandon, withdraw, removal) step by step (`docs/protocol.md`).
+//! * [`next`] runs a transaction (issue, move, tidy, update, abandon, withdraw, removal) step by step (`docs/protocol.md`).
 //!
 //! The shell ([`crate::controller`]) gathers, performs, and feeds answers back.
 
@@ -14,10 +14,12 @@ mod guards;
 mod in_place;
 mod issue;
 pub mod marker;
+mod moves;
 mod need;
 pub mod observed;
 mod overlap;
 mod record;
+mod relocate;
 mod removal;
 mod remove;
 mod renewal;
@@ -28,6 +30,7 @@ pub mod status;
 mod steady;
 mod step;
 mod take_over;
+mod tidy;
 mod update;
 mod wanted;
 mod withdraw;
@@ -40,14 +43,22 @@ pub use guards::Guards;
 pub use issue::Issue;
 use k8s_openapi::jiff::Timestamp;
 pub use marker::Marker;
-pub use observed::{ClientRead, Identity, InventoryView, IssuerView, Observed, SecretView, Timing};
-pub use record::{
-    AbandonedAttempt, Content, Delivered, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen, claims,
+pub use observed::{
+    ClientRead, Identity, InventoryView, IssuerView, Observed, SecretView, Timing, current_secret, issuers_near,
+    issuers_of, other_issuers, other_secrets,
 };
+pub use record::{
+    AbandonedAttempt, Content, Delivered, FormerSecret, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen,
+    claims,
+};
+pub use relocate::Relocate;
 pub use remove::Remove;
 pub use restart::RESTART_AGAIN;
 use sha2::{Digest, Sha256};
-pub use step::{AbandonStep, IssueStep, Look, Need, Plan, RemoveStep, RestartStep, Step, UpdateStep, Victim};
+pub use step::{
+    AbandonStep, IssueStep, Look, Need, Plan, RelocateStep, RemoveStep, RestartStep, Step, TidyStep, UpdateStep, Victim,
+};
+pub use tidy::Tidy;
 pub use update::Update;
 pub use wanted::{Wanted, asked, template_digest};
 pub use withdraw::Withdraw;

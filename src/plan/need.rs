@@ -38,7 +38,7 @@ const BACKOFF_LONGEST: Duration = Duration::from_hours(1);
 impl Decision<'_> {
     /// Why a new client is needed, or what must be looked at to know.
     pub(super) fn need(&self) -> Option<Result<(Need, String), Look>> {
-        let name = self.o.object.secret_name();
+        let name = &self.secret_name;
         let need = |need, why: String| Some(Ok((need, why)));
         let Some(client) = &self.status.client else { return need(Need::First, String::new()) };
         match self.holding() {
@@ -59,7 +59,7 @@ impl Decision<'_> {
                 _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
                     return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
                 }
-                _ if delivered.asked != asked(&self.o.object.spec) || self.cannot_be_changed(client) => {
+                _ if delivered.asked != asked(&self.o.object) || self.cannot_be_changed(client) => {
                     return need(Need::SpecChanged, String::new());
                 }
                 _ => {}
@@ -99,18 +99,12 @@ impl Decision<'_> {
     /// The same, when nothing stands between a need and its issue.
     pub(super) fn gate(&self, need: Need) -> Result<Wanted, Bar> {
         let wanted = self.allowed()?;
-        if matches!(self.holding(), Holding::Foreign) {
-            let name = self.o.object.secret_name();
-            let message = format!(
-                "Secret {name} exists and was not made by the operator for this object: delete or rename it, or delete this object and create it anew with another secretName"
-            );
-            return Err(Bar::Because(Reason::SecretConflict, message));
-        }
+        self.target_bars(self.target(need))?;
         if let Some(until) = self.backoff(lost(need)) {
             return Err(Bar::Pause(until));
         }
         // Those of another user never end by themselves. A credential that does not work any more does not wait for them.
-        let ending = self.status.retiring.iter().filter(|r| self.is_mine(&r.host, &r.user_id)).count();
+        let ending = self.status.retiring.iter().filter(|r| self.is_mine(*r)).count();
         let works = self.status.client.as_ref().is_some_and(|client| !self.expired(client));
         let waits = need == Need::SpecChanged || (need.is_renewal() && works);
         if ending >= MOST_RETIRING && waits {
@@ -155,7 +149,7 @@ impl Decision<'_> {
             return self.nothing();
         }
         let marker = Marker { owner: self.marker_owner.clone(), attempt: attempt.clone() };
-        let secret_name = self.o.object.secret_name().to_owned();
+        let secret_name = self.target(need).to_owned();
         let mut record = match self.opened() {
             // It needs no end: no client of it exists, or one that status or Secret names. Or its secret was used by somebody (a
             // backup was restored): not ours to delete, so it leaves the record.
@@ -165,7 +159,12 @@ impl Decision<'_> {
         // What is gone does not retire, so no status will name its attempt: should that have made a second one, it must be known.
         let gone = self.status.client.as_ref().filter(|c| need == Need::Revoked && !record.is_abandoned(&c.attempt));
         if let Some(gone) = gone {
-            record = record.giving_up(&gone.attempt, self.now);
+            record = record.giving_up(&gone.attempt, &gone.issuer_ref, self.now);
+        }
+        // What is there, or what an earlier attempt still delivers, must not stay.
+        if secret_name != self.secret_name {
+            let names = self.formers().map(|(name, ..)| name).chain([self.secret_name.as_str()]);
+            record = record.remembering(names, self.now);
         }
         record.open = Some(OpenAttempt {
             attempt: attempt.clone(),
@@ -176,8 +175,8 @@ impl Decision<'_> {
             secret_name: secret_name.clone(),
             answers: self.o.object.rotate_request(),
         });
-        let secret = match &self.o.secret {
-            SecretView::Present(seen) => Some(seen.clone()),
+        let secret = match self.view_of(&secret_name) {
+            Some(SecretView::Present(seen)) => Some(seen.clone()),
             _ => None,
         };
         let replaces = self.status.client.clone().filter(|_| need != Need::Revoked);
@@ -200,7 +199,12 @@ impl Decision<'_> {
     /// all the same, or one that was altered before it was recorded. The next attempt overwrites it, so status must name it
     /// first; and somebody may have read it, so it gets an overlap like any that is replaced.
     pub(super) fn owed(&self) -> Option<Step> {
-        let Holding::Ours(_, delivered) = self.holding() else { return None };
+        let formers = self.formers().map(|(_, _, delivered)| delivered);
+        self.ours().map(|(_, delivered)| delivered).into_iter().chain(formers).find_map(|d| self.owed_by(d))
+    }
+
+    /// The same, of one Secret.
+    pub(super) fn owed_by(&self, delivered: &Delivered) -> Option<Step> {
         if !self.guards.name_owed {
             return None;
         }
@@ -231,9 +235,7 @@ impl Decision<'_> {
     /// delivery. Another user's cannot be ended.
     pub(super) fn replaced<'a>(&self, delivered: &'a Delivered) -> Result<Vec<&'a RetiringClient>, Look> {
         let mut living = vec![];
-        for client in
-            delivered.replaces.iter().filter(|r| r.id != delivered.client.id && self.is_mine(&r.host, &r.user_id))
-        {
+        for client in delivered.replaces.iter().filter(|r| r.id != delivered.client.id && self.is_mine(*r)) {
             match self.read(&client.id) {
                 _ if self.is_listed(&client.id) || !self.is_settled(client.since.0) => living.push(client),
                 None => return Err(Look::Client(client.id.clone())),
@@ -244,15 +246,10 @@ impl Decision<'_> {
         Ok(living)
     }
 
-    /// Whether it is of the user as whom calls are made now.
-    pub(super) fn is_mine(&self, host: &str, user_id: &str) -> bool {
-        self.identity().is_some_and(|i| i.host == host && i.user_id == user_id)
-    }
-
     /// Whether a client lives, as far as can be known; `None`: a read would tell.
     pub(super) fn may_live(&self, client: &IssuedClient) -> Option<bool> {
         let young = client.created_at.as_ref().is_some_and(|created| !self.is_settled(created.0));
-        if !self.is_mine(&client.host, &client.user_id) || self.is_listed(&client.id) || young {
+        if !self.is_mine(client) || self.is_listed(&client.id) || young {
             return Some(true);
         }
         self.read(&client.id).map(|presence| presence != Presence::Gone)

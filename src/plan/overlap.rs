@@ -24,8 +24,12 @@ impl Decision<'_> {
     /// A replaced client whose overlap is over. One that C1 may not know everywhere yet is not taken for gone; and while the
     /// clocks differ nothing counts as known.
     pub(super) fn retiring_due(&self) -> Option<Plan> {
-        let identity = self.identity()?;
-        let mine = |r: &&RetiringClient| (&r.host, &r.user_id) == (&identity.host, &identity.user_id);
+        let past = |r: &&RetiringClient| !self.clock_off() && r.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
+        let mine = |r: &&RetiringClient| self.is_mine(*r);
+        // Where it cannot be ended it ends by itself.
+        if let Some(ended) = self.status.retiring.iter().find(|r| past(r) && !mine(r)) {
+            return Some(self.step(Step::Strike(ended.id.clone())));
+        }
         let mut over = self.status.retiring.iter().filter(mine).filter(|r| r.revoke_time.0 <= self.now);
         let due = over.find(|r| {
             self.used_until(r).is_none_or(|until| until <= self.now)
@@ -33,11 +37,13 @@ impl Decision<'_> {
                 && self.is_settled(r.since.0)
         })?;
         // Should its create have taken effect twice, nobody remembers the other when it is struck: it must have been seen.
-        let seen = self.inventory().is_some_and(|i| i.began >= due.since.0 + self.o.timing.settle);
+        let (at, view) = self.o.reach(&due.into())?;
+        let inventory = view.inventory.as_ref();
+        let seen = inventory.is_some_and(|i| i.began >= due.since.0 + self.o.timing.settle);
         let over = self.used_until(due).map_or(due.revoke_time.0, |until| until.max(due.revoke_time.0));
-        let asked = self.o.reads.contains_key(&due.id) || self.inventory().is_some_and(|i| i.began >= over);
+        let asked = self.o.reads.contains_key(&due.id) || inventory.is_some_and(|i| i.began >= over);
         Some(match self.marked(&due.id) {
-            _ if !seen && !self.o.listed => self.step(Step::Look(Look::List)),
+            _ if !seen && !self.o.listed.contains(&at) => self.step(Step::Look(Look::List(at))),
             // Whoever has used it since the list was read would lose a credential that works.
             _ if !asked => self.step(Step::Look(Look::Client(due.id.clone()))),
             Some(true) => self.step(Step::Revoke(due.id.clone())),
@@ -64,14 +70,14 @@ impl Decision<'_> {
             Some(ClientRead::Live(read)) => read.last_used_at,
             _ => None,
         };
-        let listed = self.inventory().and_then(|i| i.client(&client.id)).and_then(|c| c.last_used_at);
+        let listed = self.listed_as(&client.id).and_then(|c| c.last_used_at);
         let written = client.last_used_at.as_ref().map(|t| t.0);
         [read, listed, written].into_iter().flatten().max().filter(|used| *used > client.since.0)
     }
 
     fn has_orphan(&self) -> bool {
         let open = self.record.open.as_ref().map(|o| &o.attempt);
-        self.listed().any(|(_, marker)| {
+        self.listed().any(|(_, _, marker)| {
             let attempt = &marker.attempt;
             Some(attempt) != open && !self.record.is_abandoned(attempt) && !self.is_carried(attempt)
         })

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{marker, wanted::template_digest};
+use super::{marker, observed::current_secret, wanted::template_digest};
 use crate::{
     api::{IssuedClient, IssuerRef, PersonalClient, RECORD_ANNOTATION, RetiringClient, SecretTemplate},
     c1::Client,
 };
 
-/// How many abandoned attempts are remembered, and for how long: a create may land long after its caller gave up.
+/// How many abandoned attempts, and former Secrets, are remembered, and for how long: a create may land long after its caller gave up.
 const MOST_ABANDONED: usize = 10;
 const LONGEST_ABANDONED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -26,6 +26,23 @@ pub struct Record {
     /// Attempts whose clients must not live: nobody has their secrets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub abandoned: Vec<AbandonedAttempt>,
+    /// The move that was begun last. It is under way while status does not name its Secret; ending needs no write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving: Option<FormerSecret>,
+    /// Other Secrets than the current one that may hold a client of ours: it moves, or has moved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<FormerSecret>,
+}
+
+/// A Secret that we may have written, or may still write, under a name that is not, or not yet, the current one. Only what stands here is
+/// deleted: that a Secret says it is ours is no proof, it may be somebody's copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerSecret {
+    /// Its name.
+    pub secret_name: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// An attempt that was begun.
@@ -51,9 +68,13 @@ pub struct OpenAttempt {
 
 /// An attempt that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AbandonedAttempt {
     /// Its random name, as in the marker.
     pub attempt: String,
+    /// The issuer that was asked: what it makes late comes to light there.
+    #[serde(default)]
+    pub issuer_ref: IssuerRef,
     /// When it was given up.
     pub since: Timestamp,
 }
@@ -67,35 +88,80 @@ impl Record {
         text.and_then(|t| serde_json::from_str(t).ok()).unwrap_or_default()
     }
 
+    /// What was begun last, an attempt or a move, and when, as one text.
+    #[must_use]
+    pub fn begun(&self) -> Option<String> {
+        let attempt = self.open.as_ref().map(|o| (&o.attempt, o.started_at));
+        let begun = attempt.or_else(|| self.moving.as_ref().map(|m| (&m.secret_name, m.since)));
+        begun.map(|(what, since)| format!("{what} {since}"))
+    }
+
     /// Whether this attempt was given up.
     #[must_use]
     pub fn is_abandoned(&self, attempt: &str) -> bool {
         self.abandoned.iter().any(|a| a.attempt == attempt)
     }
 
-    /// How many attempts were given up lately.
-    #[must_use]
-    pub fn recent(&self, now: Timestamp) -> usize {
-        self.abandoned.iter().filter(|a| now.duration_since(a.since) < LONGEST_ABANDONED).count()
+    /// The attempts that were given up lately.
+    pub fn lately(&self, now: Timestamp) -> impl Iterator<Item = &AbandonedAttempt> {
+        self.abandoned.iter().filter(move |a| now.duration_since(a.since) < LONGEST_ABANDONED)
     }
 
     /// The record after the open attempt was given up.
     #[must_use]
     pub fn burnt(&self, now: Timestamp) -> Self {
-        Self { open: None, abandoned: self.abandoned_with(self.open.as_ref().map(|o| &o.attempt), now) }
+        let abandoned = self.abandoned_with(self.open.as_ref().map(|o| (&o.attempt, &o.issuer_ref)), now);
+        Self { open: None, abandoned, ..self.clone() }
     }
 
-    /// The record after this attempt was given up, also when somebody took it away meanwhile.
+    /// The record after this attempt at an issuer was given up, also when somebody took it away meanwhile.
     #[must_use]
-    pub fn giving_up(&self, attempt: &String, now: Timestamp) -> Self {
+    pub fn giving_up(&self, attempt: &String, issuer_ref: &IssuerRef, now: Timestamp) -> Self {
         let open = self.open.clone().filter(|o| o.attempt != *attempt);
-        Self { open, abandoned: self.abandoned_with(Some(attempt), now) }
+        let abandoned = self.abandoned_with(Some((attempt, issuer_ref)), now);
+        Self { open, abandoned, ..self.clone() }
+    }
+
+    /// The record after this attempt was given up, whose maker may have delivered, or may yet, to this Secret: if that is not
+    /// the one that counts, it must not stay.
+    #[must_use]
+    pub fn leaving(
+        &self,
+        attempt: &String,
+        issuer_ref: &IssuerRef,
+        secret_name: &str,
+        object: &PersonalClient,
+        now: Timestamp,
+    ) -> Self {
+        let record = self.giving_up(attempt, issuer_ref, now);
+        if current_secret(object, &record) == secret_name {
+            return record;
+        }
+        record.remembering([secret_name], now)
+    }
+
+    /// The record that remembers these Secrets as well: a maker that stands still may write them as long as an abandoned attempt
+    /// is remembered.
+    #[must_use]
+    pub fn remembering<'a>(mut self, secret_names: impl IntoIterator<Item = &'a str>, now: Timestamp) -> Self {
+        self.elsewhere.retain(|e| now.duration_since(e.since) < LONGEST_ABANDONED);
+        for name in secret_names {
+            self.elsewhere.retain(|e| e.secret_name != name);
+            self.elsewhere.push(FormerSecret { secret_name: name.into(), since: now });
+        }
+        let surplus = self.elsewhere.len().saturating_sub(MOST_ABANDONED);
+        self.elsewhere.drain(..surplus);
+        self
     }
 
     /// The abandoned attempts, and this one: the newest, and none that is too old for a late create.
-    fn abandoned_with(&self, attempt: Option<&String>, now: Timestamp) -> Vec<AbandonedAttempt> {
+    fn abandoned_with(&self, attempt: Option<(&String, &IssuerRef)>, now: Timestamp) -> Vec<AbandonedAttempt> {
         let known = self.abandoned.iter().filter(|a| now.duration_since(a.since) < LONGEST_ABANDONED).cloned();
-        let new = attempt.map(|attempt| AbandonedAttempt { attempt: attempt.clone(), since: now });
+        let new = attempt.map(|(attempt, issuer_ref)| AbandonedAttempt {
+            attempt: attempt.clone(),
+            issuer_ref: issuer_ref.clone(),
+            since: now,
+        });
         let mut abandoned: Vec<_> = known.chain(new).collect();
         let surplus = abandoned.len().saturating_sub(MOST_ABANDONED);
         abandoned.drain(..surplus);
@@ -240,8 +306,13 @@ mod tests {
             secret_name: "s".into(),
             answers: None,
         };
-        let abandoned = (0..12).map(|n| AbandonedAttempt { attempt: n.to_string(), since: at(100) }).collect();
-        let burnt = Record { open: Some(open), abandoned }.burnt(at(200));
+        let given_up = |attempt: usize| AbandonedAttempt {
+            attempt: attempt.to_string(),
+            issuer_ref: IssuerRef::default(),
+            since: at(100),
+        };
+        let abandoned = (0..12).map(given_up).collect();
+        let burnt = Record { open: Some(open), abandoned, ..Record::default() }.burnt(at(200));
         assert_eq!(burnt.open, None);
         assert_eq!(burnt.abandoned.len(), 10);
         assert!(burnt.is_abandoned("new") && burnt.is_abandoned("11") && !burnt.is_abandoned("2"));
@@ -249,8 +320,8 @@ mod tests {
 
     #[test]
     fn burning_forgets_what_is_older_than_a_week() {
-        let old = AbandonedAttempt { attempt: "old".into(), since: at(0) };
-        let record = Record { open: None, abandoned: vec![old] };
+        let old = AbandonedAttempt { attempt: "old".into(), issuer_ref: IssuerRef::default(), since: at(0) };
+        let record = Record { abandoned: vec![old], ..Record::default() };
         assert!(record.burnt(at(3600)).is_abandoned("old"));
         assert!(!record.burnt(at(8 * 24 * 3600)).is_abandoned("old"));
     }

@@ -8,11 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     decide::{Decision, Holding, SECRET_UNREADABLE},
     evidence::{Opened, Presence},
-    observed::IssuerView,
-    record::SecretSeen,
+    observed::{IssuerView, Origin, SecretView},
+    record::{AbandonedAttempt, Delivered, SecretSeen},
     step::{Look, Plan, RemoveStep, Step, Victim},
 };
-use crate::api::{ABANDON_ANNOTATION, Reason};
+use crate::api::{ABANDON_ANNOTATION, IssuerRef, Reason};
 
 /// A namespace that is being deleted must not hang on a tenant that cannot be reached.
 const LONGEST_TERMINATING: Duration = Duration::from_mins(10);
@@ -20,11 +20,18 @@ const LONGEST_TERMINATING: Duration = Duration::from_mins(10);
 /// A client that must end.
 struct Doomed {
     id: String,
+    issuer_ref: IssuerRef,
     host: String,
     user_id: String,
     expired: bool,
     /// When it was made, or at the latest.
     made: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Doomed> for Origin<'a> {
+    fn from(client: &'a Doomed) -> Self {
+        Self { issuer_ref: &client.issuer_ref, host: &client.host, user_id: &client.user_id }
+    }
 }
 
 impl Decision<'_> {
@@ -35,27 +42,32 @@ impl Decision<'_> {
         if !self.o.live {
             return self.step(Step::Look(Look::Live));
         }
-        if let Holding::Unknown = self.holding() {
+        let unknown = |view: &SecretView| matches!(view, SecretView::Unknown(_));
+        let on_record = |name: &String| self.record.elsewhere.iter().any(|e| e.secret_name == *name);
+        if unknown(&self.o.secret) || self.o.others.iter().any(|(name, view)| on_record(name) && unknown(view)) {
             let plan =
                 self.not_ready(Reason::Deleting, "the Secret cannot be read, so what it holds cannot be revoked");
             return Plan { wake: Some(self.now + SECRET_UNREADABLE), ..plan };
         }
         let doomed = self.doomed();
-        if self.may_leave() {
-            let living = doomed.into_iter().filter(|d| !d.expired && !self.o.deleted.contains(&d.id));
-            return self.remove(vec![], living.map(|d| d.id).collect());
+        let (abandons, waited) = (self.abandons(), self.has_waited(&doomed));
+        let leaves = |d: &Doomed| abandons || (waited && !self.is_mine(d));
+        let (left, doomed): (Vec<_>, Vec<_>) = doomed.into_iter().partition(leaves);
+        let living = |d: &&Doomed| !d.expired && !self.o.deleted.contains(&d.id);
+        let mut left_behind: Vec<String> = left.iter().filter(living).map(|d| d.id.clone()).collect();
+        if abandons {
+            return self.remove(vec![], left_behind);
         }
-        if let Some(plan) = self.unresolved(&doomed) {
+        if let Some(plan) = self.unresolved(&doomed).filter(|_| !waited) {
             return plan;
         }
         // What only the Secret names would be forgotten with it.
-        if let Some(step) = self.owed().filter(|_| !self.retain()) {
+        if let Some(step) = self.owed().filter(|_| !waited && !self.retain()) {
             return self.step(step);
         }
         let mut victims = vec![];
-        let mut left_behind = vec![];
         let mut unseen = vec![];
-        for client in doomed.iter().filter(|d| !d.expired && !self.o.deleted.contains(&d.id)) {
+        for client in doomed.iter().filter(living) {
             let gone = self.read(&client.id) == Some(Presence::Gone);
             match (self.marked(&client.id), client.made.and_then(|made| self.settled_at(made))) {
                 (None, _) => return self.step(Step::Look(Look::Client(client.id.clone()))),
@@ -82,13 +94,12 @@ impl Decision<'_> {
             }
         };
         if !self.retain() {
-            let delivered = match self.holding() {
-                Holding::Ours(_, delivered) => Some(delivered),
-                _ => None,
-            };
-            for client in self.status.client.iter().chain(delivered.map(|d| &d.client)) {
+            let formers = self.formers().map(|(_, _, delivered)| delivered);
+            let delivered: Vec<_> = self.ours().map(|(_, delivered)| delivered).into_iter().chain(formers).collect();
+            for client in self.status.client.iter().chain(delivered.iter().map(|d| &d.client)) {
                 add(Doomed {
                     id: client.id.clone(),
+                    issuer_ref: client.issuer_ref.clone(),
                     host: client.host.clone(),
                     user_id: client.user_id.clone(),
                     expired: self.expired(client),
@@ -96,28 +107,31 @@ impl Decision<'_> {
                 });
             }
             // What only the Secret names was struck from status, or never reached it; another user's cannot be ended.
-            let owed = delivered.iter().flat_map(|d| &d.replaces).filter(|r| self.is_mine(&r.host, &r.user_id));
+            let owed = delivered.iter().flat_map(|d| &d.replaces).filter(|r| self.is_mine(*r));
             for client in self.status.retiring.iter().chain(owed) {
                 add(Doomed {
                     id: client.id.clone(),
+                    issuer_ref: client.issuer_ref.clone(),
                     host: client.host.clone(),
                     user_id: client.user_id.clone(),
-                    expired: false,
+                    expired: !self.clock_off() && client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now),
                     made: Some(client.since.0),
                 });
             }
         }
         let open = self.record.open.as_ref().map(|o| &o.attempt);
-        for (client, marker) in self.listed() {
+        for (_, client, marker) in self.listed() {
             let ours = self.record.is_abandoned(&marker.attempt)
                 || Some(&marker.attempt) == open
                 || self.status_carries(&marker.attempt);
             let stays = self.retain() && (self.secret_names(&client.id) || self.status_names(&client.id));
             if ours && !stays {
-                let identity = self.identity();
+                let caller = self.o.caller(&client.id);
+                let (issuer_ref, host) = caller.map(|(at, identity)| (at, identity.host)).unwrap_or_default();
                 add(Doomed {
                     id: client.id.clone(),
-                    host: identity.map(|i| i.host.clone()).unwrap_or_default(),
+                    issuer_ref,
+                    host,
                     user_id: client.user_id.clone(),
                     expired: false,
                     made: client.created_at,
@@ -127,45 +141,61 @@ impl Decision<'_> {
         doomed
     }
 
-    /// The list was begun when C1 showed all that the creates have made of which status names a client. Of a young one it never
-    /// was.
-    fn twins_seen(&self) -> bool {
-        let began = self.inventory().map(|i| i.began);
-        let settled = |made: Timestamp| began >= Some(made + self.o.timing.settle);
+    /// An issuer whose list was not begun when C1 showed all that the creates have made of which status names a client; of a young
+    /// one it never was. Should one have taken effect twice, nobody will remember the other.
+    fn twins_unseen(&self) -> Option<IssuerRef> {
+        let unseen = |origin: Origin<'_>, made: Option<Timestamp>| {
+            let (at, view) = self.o.reach(&origin)?;
+            let began = view.inventory.as_ref().map(|i| i.began);
+            let seen = made.is_some_and(|made| began >= Some(made + self.o.timing.settle));
+            (!seen && !self.o.listed.contains(&at)).then_some(at)
+        };
+        let current = self.status.client.as_ref();
+        let current = current.and_then(|c| unseen(c.into(), c.created_at.as_ref().map(|made| made.0)));
         // Made before it retired; how long before is not known.
-        self.status.client.iter().all(|c| c.created_at.as_ref().is_some_and(|made| settled(made.0)))
-            && self.status.retiring.iter().all(|r| settled(r.since.0))
+        current.or_else(|| self.status.retiring.iter().find_map(|r| unseen(r.into(), Some(r.since.0))))
     }
 
-    /// Somebody allowed to leave them, or the namespace has waited long enough.
-    fn may_leave(&self) -> bool {
-        let metadata = &self.o.object.metadata;
-        let abandon =
-            metadata.annotations.as_ref().and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true");
-        let waited = metadata.deletion_timestamp.as_ref().is_some_and(|t| self.since(t.0) >= LONGEST_TERMINATING);
+    /// An issuer at which an attempt may have made something, and that was not listed for this very decision.
+    fn attempts_unseen(&self, open: Opened<'_>) -> Option<IssuerRef> {
+        let unknown = !matches!(open, Opened::No | Opened::Unsent);
+        let open = unknown.then(|| self.listing()).flatten();
+        let abandoned = self.given_up().map(|a| a.issuer_ref.clone());
+        open.into_iter().chain(abandoned).find(|at| self.is_usable(at) && !self.o.listed.contains(at))
+    }
+
+    /// Somebody allowed to leave what there is.
+    fn abandons(&self) -> bool {
+        let annotations = self.o.object.metadata.annotations.as_ref();
+        annotations.and_then(|a| a.get(ABANDON_ANNOTATION)).is_some_and(|v| v == "true")
+    }
+
+    /// The namespace has waited long enough for an issuer that cannot be called.
+    fn has_waited(&self, doomed: &[Doomed]) -> bool {
+        let deleted_at = self.o.object.metadata.deletion_timestamp.as_ref();
+        let waited = deleted_at.is_some_and(|t| self.since(t.0) >= LONGEST_TERMINATING);
         // No look yet is no evidence, nor is that C1 asks for patience.
         let failing = |issuer: &IssuerView| {
-            issuer.identity.is_none()
-                && issuer
-                    .not_ready
-                    .as_ref()
-                    .is_some_and(|(why, _)| !matches!(why, Reason::Throttled | Reason::ClockSkew))
+            let patience = |(why, _): &(Reason, String)| matches!(why, Reason::Throttled | Reason::ClockSkew);
+            issuer.identity.is_none() && issuer.not_ready.as_ref().is_some_and(|why| !patience(why))
         };
-        let unreachable = self.o.issuer.as_ref().is_none_or(failing);
-        abandon || (self.o.namespace_terminating && waited && unreachable)
+        let former = |at: &IssuerRef| self.o.former.get(at).is_some_and(IssuerView::fails);
+        let unreachable = |at: IssuerRef| self.view(&at).is_none_or(failing) || former(&at);
+        let own = std::iter::once(self.o.object.issuer_ref());
+        self.o.namespace_terminating && waited && own.chain(self.unusable(doomed)).any(unreachable)
     }
 
     /// What must be known or reachable before anything is deleted.
     fn unresolved(&self, doomed: &[Doomed]) -> Option<Plan> {
         let open = self.opened();
-        let attempts = !matches!(open, Opened::No | Opened::Unsent) || !self.record.abandoned.is_empty();
+        let attempts = !matches!(open, Opened::No | Opened::Unsent) || self.given_up().next().is_some();
         if !attempts && doomed.iter().all(|d| d.expired) {
             return None;
         }
-        let Some(identity) = self.identity() else { return Some(self.blocked_by_issuer()) };
-        if let Some(other) =
-            doomed.iter().find(|d| !d.expired && (&d.host, &d.user_id) != (&identity.host, &identity.user_id))
-        {
+        if let Some(at) = self.unusable(doomed).first() {
+            return Some(self.blocked_by_issuer(at));
+        }
+        if let Some(other) = doomed.iter().find(|d| !d.expired && !self.is_mine(*d)) {
             return Some(self.blocked(&format!(
                 "client {} was made as another C1 user than the issuer's credentials belong to now: revoke it by hand, then set the annotation {ABANDON_ANNOTATION}=true",
                 other.id
@@ -173,7 +203,10 @@ impl Decision<'_> {
         }
         match open {
             Opened::Young(until) => return Some(self.waits(until)),
-            Opened::NeedList => return Some(self.step(Step::Look(Look::List))),
+            Opened::NeedList => {
+                let list = self.listing().map(|at| self.step(Step::Look(Look::List(at))));
+                return Some(list.unwrap_or_else(|| self.nothing()));
+            }
             Opened::Guess | Opened::Unproven => {
                 return Some(self.blocked("C1's list of clients cannot be read to its end, so it is not known whether an attempt made a client"));
             }
@@ -182,16 +215,16 @@ impl Decision<'_> {
         // When the object is gone nobody remembers its attempts: what they made must have come to light before.
         let unseen = self.record.open.as_ref().filter(|_| matches!(open, Opened::Nothing));
         let made = unseen.map(|o| o.started_at + self.o.timing.budget);
-        let made = made.into_iter().chain(self.record.abandoned.iter().map(|a| a.since)).max();
+        let made = made.into_iter().chain(self.given_up().map(|a| a.since)).max();
         if let Some(until) = made.and_then(|made| self.settled_at(made)).filter(|_| self.guards.settle_for_removal) {
             return Some(self.waits(until));
         }
-        // Should a create have taken effect twice, nobody will remember the other: it must have been seen, if C1 shows it by now.
-        if !self.o.listed && !self.twins_seen() {
-            return Some(self.step(Step::Look(Look::List)));
+        if let Some(at) = self.twins_unseen() {
+            return Some(self.step(Step::Look(Look::List(at))));
         }
         // Not by the deletion's time: it is another clock's, cut to seconds.
-        (attempts && !self.o.listed && self.guards.list_for_removal).then(|| self.step(Step::Look(Look::List)))
+        let unseen = self.attempts_unseen(open).filter(|_| self.guards.list_for_removal);
+        unseen.map(|at| self.step(Step::Look(Look::List(at))))
     }
 
     /// One text for all that only time resolves: two replicas that know different things must not overwrite each other's status.
@@ -200,9 +233,30 @@ impl Decision<'_> {
         Plan { wake: Some(until), ..self.not_ready(Reason::Deleting, message) }
     }
 
-    fn blocked_by_issuer(&self) -> Plan {
-        let reference = self.o.object.issuer_ref();
-        let why = match self.o.issuer.as_ref().map(|i| &i.not_ready) {
+    /// The issuers that are needed, and cannot be called.
+    fn unusable(&self, doomed: &[Doomed]) -> Vec<IssuerRef> {
+        let clients = doomed.iter().filter(|d| !d.expired && !self.is_mine(*d)).map(|d| &d.issuer_ref);
+        let unknown = !matches!(self.opened(), Opened::No | Opened::Unsent);
+        let open =
+            self.record.open.as_ref().filter(|open| unknown && !self.is_mine(*open)).map(|open| &open.issuer_ref);
+        // Of a former issuer that is gone nobody will ever know what an attempt made there that was given up.
+        let own = self.o.object.issuer_ref();
+        let known = |at: &&IssuerRef| **at == own || self.o.former.contains_key(at);
+        let abandoned = self.given_up().map(|a| &a.issuer_ref).filter(known);
+        clients.chain(open).chain(abandoned).filter(|at| !self.is_usable(at)).cloned().collect()
+    }
+
+    fn is_usable(&self, at: &IssuerRef) -> bool {
+        self.o.issuers().any(|(named, view)| named == *at && view.identity.is_some())
+    }
+
+    /// The attempts that were given up so lately that they may still make something.
+    fn given_up(&self) -> impl Iterator<Item = &AbandonedAttempt> {
+        self.record.lately(self.now)
+    }
+
+    fn blocked_by_issuer(&self, reference: &IssuerRef) -> Plan {
+        let why = match self.view(reference).map(|i| &i.not_ready) {
             None => "does not exist".to_owned(),
             Some(Some((reason, message))) => format!("is not ready: {reason}: {message}"),
             Some(None) => "is not ready: its tenant was not reached yet".to_owned(),
@@ -220,15 +274,16 @@ impl Decision<'_> {
     }
 
     fn remove(&self, victims: Vec<Victim>, left_behind: Vec<String>) -> Plan {
-        let secret = match self.holding() {
-            Holding::Ours(seen, _) if !self.retain() => {
-                Some((self.o.object.secret_name().to_owned(), seen.uid.clone(), seen.resource_version.clone()))
-            }
-            _ => None,
-        };
+        let named = |name: &str, seen: &SecretSeen| (name.to_owned(), seen.uid.clone(), seen.resource_version.clone());
+        // What stays goes on being named: by the Secret that is kept, or by nothing.
+        let known = |d: &Delivered| self.status_names(&d.client.id) || self.record.is_abandoned(&d.client.attempt);
+        let formers = self.formers().filter(|(_, _, delivered)| !self.retain() || known(delivered));
+        let formers = formers.map(|(name, seen, _)| named(name, seen));
+        let current = self.ours().filter(|_| !self.retain()).map(|(seen, _)| named(&self.secret_name, seen));
+        let secrets = current.into_iter().chain(formers).collect();
         // Who has taken the Secret over is made anew: then this object, which was read before, is gone.
         let recheck = matches!(self.holding(), Holding::Left(..)) && !victims.is_empty();
-        self.step(Step::Remove(RemoveStep { recheck, fence: self.fence(), secret, victims, left_behind }))
+        self.step(Step::Remove(RemoveStep { recheck, fence: self.fence(), secrets, victims, left_behind }))
     }
 
     /// A Secret that stays must not be overwritten, by a maker that stands still, with what its removal deletes.

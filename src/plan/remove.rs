@@ -48,7 +48,7 @@ impl Remove {
         if let Some((over, attempt)) = self.step.fence.take() {
             return self.go(State::Fence, Effect::Fence { over, attempt });
         }
-        if let Some((name, uid, resource_version)) = self.step.secret.take() {
+        if let Some((name, uid, resource_version)) = self.step.secrets.pop() {
             return self.go(State::DeleteSecret, Effect::DeleteSecret { name, at: Anchor { uid, resource_version } });
         }
         if let Some(victim) = self.step.victims.get(self.revoked) {

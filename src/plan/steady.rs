@@ -65,7 +65,7 @@ impl Decision<'_> {
         let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
         let lives = matches!(self.presence(client), Presence::Live | Presence::MarkerLost);
         let unproven = !status::is_ready(&self.status) && (past || !lives);
-        if unproven || self.is_unapplied(client) {
+        if unproven || self.is_unfulfilled(client) {
             return None;
         }
         let mut base = self.status.clone();
@@ -80,7 +80,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn holds(&self) -> String {
-        let holds = status::holds(self.o.object.secret_name());
+        let holds = status::holds(&self.secret_name);
         if self.o.object.is_suspended() { format!("{holds}; suspend is true, so it is not replaced") } else { holds }
     }
 

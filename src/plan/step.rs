@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
+    flight::Anchor,
     observed::Identity,
     record::{Record, SecretSeen},
     wanted::Wanted,
@@ -38,8 +39,14 @@ pub enum Step {
     Render(Box<SecretSeen>),
     /// Issue a client.
     Issue(Box<IssueStep>),
+    /// Move the credential to a Secret of another name.
+    Relocate(Box<RelocateStep>),
+    /// Delete a Secret of ours under a name that does not count any more.
+    Tidy(Box<TidyStep>),
     /// Change the current client in place.
     Update(Box<UpdateStep>),
+    /// Take an attempt off the record that came to nothing, at an issuer that the object does not name any more.
+    Close(Record),
     /// Restart the consumers that read the Secret only when they start.
     Restart(RestartStep),
     /// Delete a client whose secret nobody has.
@@ -57,8 +64,8 @@ pub enum Step {
 pub enum Look {
     /// Object and Secret from the API server.
     Live,
-    /// A list of clients that begins now.
-    List,
+    /// A list of clients that begins now, of this issuer.
+    List(IssuerRef),
     /// A client by id.
     Client(String),
 }
@@ -115,6 +122,30 @@ pub struct IssueStep {
     pub status: PersonalClientStatus,
 }
 
+/// A move of the credential ([`super::relocate`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelocateStep {
+    /// The Secret that holds it.
+    pub from: Box<SecretSeen>,
+    /// Name of the Secret that is to hold it.
+    pub to: String,
+    /// A copy there of a move that was not recorded, which goes first.
+    pub over: Option<Anchor>,
+    /// The record as it is to be intended: both names stand there.
+    pub record: Record,
+}
+
+/// The end of a former Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TidyStep {
+    /// Its name.
+    pub name: String,
+    /// UID and version of the Secret.
+    pub at: Anchor,
+    /// The record as it is to be written first.
+    pub record: Record,
+}
+
 /// A change of the current client in place ([`super::update`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateStep {
@@ -142,10 +173,14 @@ pub struct RestartStep {
 pub struct AbandonStep {
     /// Its attempt.
     pub attempt: String,
+    /// The issuer that was asked for it.
+    pub issuer_ref: IssuerRef,
     /// Its id at C1.
     pub client_id: String,
     /// Whether the attempt still has to be burnt.
     pub burn: bool,
+    /// The Secret to which it was to be delivered.
+    pub secret_name: String,
     /// Owner part of the object's markers: no other object's Secret is fenced.
     pub owner: String,
 }
@@ -166,8 +201,8 @@ pub struct RemoveStep {
     pub recheck: bool,
     /// The Secret that stays, and the attempt that must not overwrite it any more.
     pub fence: Option<(Box<SecretSeen>, String)>,
-    /// The Secret to delete: name, UID, version.
-    pub secret: Option<(String, String, String)>,
+    /// The Secrets to delete: name, UID, version.
+    pub secrets: Vec<(String, String, String)>,
     /// Clients to delete.
     pub victims: Vec<Victim>,
     /// Clients that stay although they should not, for the event: somebody allowed it, or their marker is gone.

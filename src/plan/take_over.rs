@@ -37,11 +37,10 @@ impl Decision<'_> {
     /// What the list does not show, a read may.
     fn prove(&self, seen: &SecretSeen, delivered: &Delivered) -> Option<Plan> {
         let client = &delivered.client;
-        if self.identity().is_none() || self.inventory().is_none() {
-            // The issuer's first look is under way, and tells.
+        if self.is_first_look(&client.issuer_ref) {
             return Some(self.nothing());
         }
-        if !self.is_mine(&client.host, &client.user_id) {
+        if !self.is_mine(client) {
             return None;
         }
         match self.read(&client.id) {
@@ -74,8 +73,13 @@ impl Decision<'_> {
         }
         match (seen.content, self.read(&client.id)) {
             (Content::Altered, _) | (_, Some(Presence::Gone | Presence::MarkerLost)) => None,
-            // Whoever deletes the object from now on must find us waiting.
+            // Whoever deletes the object from now on must find us waiting; and whoever renames its Secret, this one.
             (_, Some(_)) if !self.has_finalizer() => Some(self.step(Step::AddFinalizer)),
+            (_, Some(_)) if self.status.secret_name.as_ref() != Some(&self.secret_name) => {
+                let secret_name = Some(self.secret_name.clone());
+                let status = PersonalClientStatus { secret_name, ..self.status.clone() };
+                Some(self.step(Step::UpdateStatus(Box::new(status))))
+            }
             (_, Some(_)) => Some(self.step(Step::Claim(Box::new(seen.clone())))),
             (_, None) => Some(self.step(Step::Look(Look::Client(client.id.clone())))),
         }
@@ -97,7 +101,7 @@ impl Decision<'_> {
     ) -> PersonalClientStatus {
         let overlap = self.overlap().least;
         let former = self.status.client.as_ref().map(|c| status::retiring(c, self.now, overlap));
-        let name = self.o.object.secret_name();
+        let name = self.secret_name.as_str();
         let mut status = status::record(&self.status, &delivered.client, name, &seen.resource_version, former);
         for owed in replaced {
             // Whoever was replaced by this delivery gets the whole overlap from now on: the consumers may never have seen
@@ -114,8 +118,10 @@ impl Decision<'_> {
         status.update_refused_generation = None;
         status.restart_pending = restart::pending(&self.o.object, &self.status, &delivered.client);
         let status = renewal::with_renewal(&self.o.object, status);
-        let stale = if delivered.asked != asked(&self.o.object.spec) {
+        let stale = if delivered.asked != asked(&self.o.object) {
             Some("a new one is being issued")
+        } else if self.is_misplaced() {
+            Some("it is being moved")
         } else if self.edited(&delivered.client).is_empty() {
             None
         } else {

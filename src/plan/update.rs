@@ -111,7 +111,8 @@ impl Update {
             update_refused_generation: None,
             ..base
         };
-        let status = status::ready(&base, self.object.secret_name(), self.generation(), now);
+        let name = base.secret_name.clone().unwrap_or_default();
+        let status = status::ready(&base, &name, self.generation(), now);
         self.record(status)
     }
 

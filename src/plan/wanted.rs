@@ -98,11 +98,11 @@ fn own(spec: &PersonalClientSpec) -> String {
     digest(&[&serde_json::to_string(&own).unwrap_or_default()])[..16].to_owned()
 }
 
-/// Digest of what the spec asks of C1 that cannot be changed in place. Not of the issuer's defaults: an edited issuer re-issues
-/// nothing.
+/// Digest of what the spec asks that cannot be changed in place: how long, and of which issuer. Not of that one's defaults: an
+/// edited issuer re-issues nothing.
 #[must_use]
-pub fn asked(spec: &PersonalClientSpec) -> String {
-    digest(&[spec.expires.as_ref().map_or("", |e| e.0.as_str())])
+pub fn asked(object: &PersonalClient) -> String {
+    digest(&[object.spec.expires.as_ref().map_or("", |e| e.0.as_str()), &object.issuer_ref().to_string()])
 }
 
 /// Digest of a template.

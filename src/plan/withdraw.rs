@@ -85,8 +85,9 @@ impl Withdraw {
         if record.is_abandoned(&self.client.attempt) {
             return self.delete_secret();
         }
-        let effect = Effect::Burn { at: Anchor::of(object), record: record.giving_up(&self.client.attempt, now) };
-        self.go(State::Burn, effect)
+        let (attempt, issuer_ref) = (&self.client.attempt, &self.client.issuer_ref);
+        let record = record.leaving(attempt, issuer_ref, &self.secret_name, object, now);
+        self.go(State::Burn, Effect::Burn { at: Anchor::of(object), record })
     }
 
     fn delete_secret(self: Box<Self>) -> Next {

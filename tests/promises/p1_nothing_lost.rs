@@ -29,6 +29,7 @@ fn flow(kind: EffectKind) -> Flow {
         EffectKind::Render => Flow::NewTemplate,
         EffectKind::UpdateClient => Flow::NewName,
         EffectKind::Restart => Flow::Restart,
+        EffectKind::Copy => Flow::Move,
     }
 }
 
@@ -43,6 +44,7 @@ enum Flow {
     NewTemplate,
     NewName,
     Restart,
+    Move,
 }
 
 /// Walks the fault points of one flow: `prepare` without a fault, then the operator is started to die at the point, `trigger`
@@ -118,6 +120,7 @@ async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
         Flow::Restart => {
             namespace.patch("victim", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
         }
+        Flow::Move => namespace.patch("victim", json!({"spec": {"secretName": "elsewhere"}})).await,
         Flow::NewName => namespace.patch("victim", json!({"spec": {"displayName": "another"}})).await,
         Flow::NewTemplate => {
             let template = json!({"labels": {"team": "ci"}, "data": {"ENV": "{{ clientId }}"}});
@@ -159,6 +162,14 @@ async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
             assert!(client.display_name.starts_with("another ["), "{}", client.display_name);
             assert_eq!(world.c1.live().await.len(), 1, "a new name mints nothing");
         }
+        Flow::Move => {
+            testkit::eventually("the former Secret goes", std::time::Duration::from_secs(30), async || {
+                let (former, moved) = (namespace.secret("victim").await, namespace.secret("elsewhere").await);
+                if former.is_none() && moved.is_some() { Ok(()) } else { Err("not yet".to_owned()) }
+            })
+            .await;
+            assert_eq!(world.c1.live().await.len(), 1, "a move mints nothing");
+        }
         Flow::Restart => {
             let pending = |object: &PersonalClient| match object.status.as_ref().and_then(|s| s.restart_pending) {
                 None => Ok(()),
@@ -198,6 +209,11 @@ async fn killed_while_it_says_that_the_issuer_is_missing_it_issues_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_secret_moves_it_moves() {
+    walk(Flow::Move, "p1-move").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_while_consumers_are_restarted_they_are_restarted_once() {
     walk(Flow::Restart, "p1-restart").await;
 }
@@ -234,6 +250,7 @@ fn every_fault_point_belongs_to_a_flow_that_is_walked() {
         Flow::NewTemplate,
         Flow::NewName,
         Flow::Restart,
+        Flow::Move,
     ];
     for kind in EffectKind::ALL {
         assert!(walked.contains(&flow(kind)));

@@ -1,7 +1,7 @@
 //! Abandon, effect by effect.
 
 use super::{super::*, case::Case, servers::GUARDS};
-use crate::api::Reason;
+use crate::api::{IssuerRef, Reason};
 
 /// An abandon that is under way, with what it wants next.
 struct Abandoning {
@@ -15,7 +15,14 @@ impl Abandoning {
         let mut case = Case::ready();
         case.begun("a", std::time::Duration::ZERO);
         let owner = marker::owner("c", "ci", "deployer");
-        let step = AbandonStep { attempt: "a".into(), client_id: "made".into(), burn, owner };
+        let step = AbandonStep {
+            attempt: "a".into(),
+            issuer_ref: IssuerRef::default(),
+            secret_name: "deployer".into(),
+            client_id: "made".into(),
+            burn,
+            owner,
+        };
         Self { case, next: Abandon::start(step, because) }
     }
 

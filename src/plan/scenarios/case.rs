@@ -9,7 +9,7 @@ use super::{
     servers::{GUARDS, issued, servers, wait},
 };
 use crate::{
-    api::{IssuedClient, PersonalClientStatus, RECORD_ANNOTATION, Reason},
+    api::{IssuedClient, IssuerRef, PersonalClientStatus, RECORD_ANNOTATION, Reason},
     c1::Client,
 };
 
@@ -145,7 +145,10 @@ impl Case {
 
     /// Attempts were given up, now.
     pub(super) fn given_up(&mut self, attempts: &[&str]) {
-        let abandoned = attempts.iter().map(|a| AbandonedAttempt { attempt: (*a).into(), since: self.now }).collect();
+        let abandoned = attempts
+            .iter()
+            .map(|a| AbandonedAttempt { attempt: (*a).into(), issuer_ref: IssuerRef::default(), since: self.now })
+            .collect();
         self.record(&Record { abandoned, ..self.recorded_attempts() });
     }
 

@@ -8,7 +8,7 @@ use super::{
     super::*,
     case::{Case, live},
 };
-use crate::api::{ABANDON_ANNOTATION, DeletionPolicy, FINALIZER, Reason};
+use crate::api::{ABANDON_ANNOTATION, DeletionPolicy, FINALIZER, IssuerRef, Reason};
 
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -67,12 +67,12 @@ fn the_secret_and_its_client_go() {
     let mut case = deleted();
     let step = removal(&case);
     let secret = case.secret().clone();
-    assert_eq!(step.secret, Some(("deployer".into(), secret.uid, secret.resource_version)));
+    assert_eq!(step.secrets, [("deployer".into(), secret.uid, secret.resource_version)]);
     assert_eq!(ids(&case), ["client-1"]);
     assert!(step.left_behind.is_empty() && step.fence.is_none());
     assert!(!removal(&case).recheck);
     case.delivered().owner.uid = "another".into();
-    assert_eq!(removal(&case).secret, None, "it is not this object's");
+    assert_eq!(removal(&case).secrets, [], "it is not this object's");
     assert!(removal(&case).recheck, "an object that was made anew may have taken it over");
 }
 
@@ -86,7 +86,7 @@ fn everything_that_is_on_record_goes() {
     case.lists("nobodys", "unknown");
     assert_eq!(ids(&case), ["client-1", "retiring", "twin", "retirings-twin"]);
     case.given_up(&["unknown"]);
-    case.o.listed = true;
+    case.o.listed.insert(crate::api::IssuerRef::default());
     let mut record = case.recorded_attempts();
     record.abandoned[0].since = case.ago(HOUR);
     case.record(&record);
@@ -112,7 +112,7 @@ fn what_is_to_stay_stays() {
     retiring(&mut case, "retiring", HOUR);
     case.lists("retiring", "attemptretiring");
     let step = removal(&case);
-    assert_eq!((step.secret, step.fence), (None, None));
+    assert_eq!((step.secrets.len(), step.fence), (0, None));
     assert!(step.victims.is_empty());
     case.lists("twin", "attempt1");
     assert_eq!(ids(&case), ["twin"], "nobody can use it");
@@ -122,9 +122,10 @@ fn what_is_to_stay_stays() {
 fn what_is_to_stay_is_fenced_where_an_attempt_was_given_up() {
     let given_up = |case: &mut Case| {
         let since = case.ago(HOUR);
-        let abandoned = ["x", "y"].map(|a| AbandonedAttempt { attempt: a.into(), since });
-        case.record(&Record { open: None, abandoned: abandoned.into() });
-        case.o.listed = true;
+        let abandoned =
+            ["x", "y"].map(|a| AbandonedAttempt { attempt: a.into(), issuer_ref: IssuerRef::default(), since });
+        case.record(&Record { abandoned: abandoned.into(), ..Record::default() });
+        case.o.listed.insert(crate::api::IssuerRef::default());
     };
     let mut case = retained();
     given_up(&mut case);
@@ -145,7 +146,7 @@ fn what_is_to_stay_is_fenced_where_an_attempt_was_given_up() {
 #[test]
 fn a_young_client_is_known_to_be_young() {
     let mut case = deleted();
-    case.o.listed = true;
+    case.o.listed.insert(crate::api::IssuerRef::default());
     case.current().created_at = Some(Time(case.ago(9 * MINUTE)));
     assert_eq!(victims(&case), [("client-1".to_owned(), true)]);
     case.current().created_at = Some(Time(case.ago(10 * MINUTE)));
@@ -155,7 +156,7 @@ fn a_young_client_is_known_to_be_young() {
 #[test]
 fn what_c1_does_not_know_yet_is_waited_for_after_the_others_went() {
     let mut case = deleted();
-    case.o.listed = true;
+    case.o.listed.insert(crate::api::IssuerRef::default());
     case.current().created_at = Some(Time(case.ago(MINUTE)));
     case.listed().clear();
     assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
@@ -264,20 +265,24 @@ fn attempts_are_resolved_before() {
     assert_eq!(ids(&young), ["client-1"], "nothing was sent");
     let mut old = open(HOUR);
     old.inventory().began_ago = HOUR;
-    assert_eq!(old.step(), Step::Look(Look::List));
+    assert_eq!(old.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
     old.inventory().began_ago = Duration::ZERO;
-    assert_eq!(old.step(), Step::Look(Look::List), "for this very decision");
-    old.o.listed = true;
+    assert_eq!(old.step(), Step::Look(Look::List(crate::api::IssuerRef::default())), "for this very decision");
+    old.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(ids(&old), ["client-1"]);
     old.inventory().began_ago = HOUR;
-    assert_eq!(old.step(), Step::Look(Look::List), "it was begun while the create may have been under way");
+    assert_eq!(
+        old.step(),
+        Step::Look(Look::List(crate::api::IssuerRef::default())),
+        "it was begun while the create may have been under way"
+    );
     old.inventory().began_ago = Duration::ZERO;
     let now = old.now;
     old.lists("made", "a").last_used_at = Some(now);
     assert_eq!(ids(&old), ["client-1", "made"], "used or not: the object goes");
     let mut unproven = open(HOUR);
     unproven.inventory().complete = false;
-    unproven.o.listed = true;
+    unproven.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(unproven.reason(), Reason::RevocationBlocked.as_str());
 }
 
@@ -286,7 +291,7 @@ fn what_attempts_made_must_have_come_to_light() {
     // Two minutes of budget, then ten until C1 shows it.
     let mut case = deleted();
     case.begun("a", 12 * MINUTE);
-    case.o.listed = true;
+    case.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(ids(&case), ["client-1"]);
     case.begun("a", 11 * MINUTE);
     assert_eq!(case.reason(), Reason::Deleting.as_str());
@@ -295,13 +300,13 @@ fn what_attempts_made_must_have_come_to_light() {
     assert_eq!(ids(&case), ["client-1", "made"], "it has");
     let mut given_up = deleted();
     given_up.given_up(&["a"]);
-    given_up.o.listed = true;
+    given_up.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(given_up.plan().wake, Some(given_up.now + 10 * MINUTE));
-    given_up.o.listed = false;
+    given_up.o.listed.clear();
     let mut record = given_up.recorded_attempts();
     record.abandoned[0].since = given_up.ago(10 * MINUTE);
     given_up.record(&record);
-    assert_eq!(given_up.step(), Step::Look(Look::List));
+    assert_eq!(given_up.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
 }
 
 #[test]
@@ -315,7 +320,7 @@ fn it_may_leave_when_told_so() {
     annotations.insert(ABANDON_ANNOTATION.into(), "true".into());
     let step = removal(&case);
     assert_eq!(step.left_behind, ["client-1"]);
-    assert!(step.secret.is_some() && step.victims.is_empty());
+    assert!(step.secrets.len() == 1 && step.victims.is_empty());
     case.o.deleted.insert("client-1".into());
     assert!(removal(&case).left_behind.is_empty(), "it was revoked");
     case.o.deleted.clear();
@@ -368,28 +373,28 @@ fn before_clients_go_a_list_has_shown_their_twins() {
     case.inventory().began = case.ago(HOUR) + 10 * MINUTE;
     assert_eq!(ids(&case), ["client-1"]);
     case.inventory().began = case.ago(HOUR) + 9 * MINUTE;
-    assert_eq!(case.step(), Step::Look(Look::List));
-    case.o.listed = true;
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
+    case.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(ids(&case), ["client-1"]);
-    case.o.listed = false;
+    case.o.listed.clear();
     case.current().created_at = Some(Time(case.ago(9 * MINUTE)));
     case.inventory().began = case.ago(MINUTE);
-    assert_eq!(case.step(), Step::Look(Look::List), "it may show by now");
-    case.o.listed = true;
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())), "it may show by now");
+    case.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(ids(&case), ["client-1"], "of a young one C1 need not show it: nobody waits for that");
-    case.o.listed = false;
+    case.o.listed.clear();
     case.current().created_at = None;
-    assert_eq!(case.step(), Step::Look(Look::List), "how old it is is not known");
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())), "how old it is is not known");
     case.current().created_at = Some(Time(case.ago(2 * HOUR)));
     // When one that retires was made is not known: before it retired.
     retiring(&mut case, "retiring", HOUR);
     case.lists("retiring", "attemptretiring");
     case.inventory().began = case.ago(51 * MINUTE);
-    assert_eq!(case.step(), Step::Look(Look::List));
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
     case.inventory().began = case.ago(50 * MINUTE);
     assert_eq!(ids(&case), ["client-1", "retiring"]);
     case.status().retiring[0].since.0 = case.ago(MINUTE);
-    assert_eq!(case.step(), Step::Look(Look::List));
-    case.o.listed = true;
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
+    case.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(ids(&case), ["client-1", "retiring"]);
 }

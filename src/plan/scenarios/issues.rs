@@ -232,7 +232,7 @@ fn the_secret_says_what_it_holds_and_replaces() {
     assert_eq!((delivered.client.id.as_str(), &delivered.client.attempt), ("made", &issuing.step.attempt));
     assert_eq!((delivered.owner.namespace.as_str(), delivered.owner.name.as_str()), ("ci", "deployer"));
     assert_eq!((delivered.owner.uid.as_str(), delivered.cluster.as_str()), ("uid", "c"));
-    assert_eq!(delivered.asked, asked(&issuing.case.o.object.spec));
+    assert_eq!(delivered.asked, asked(&issuing.case.o.object));
     let replaced: Vec<_> = delivered.replaces.iter().map(|r| (r.id.as_str(), r.since.0)).collect();
     assert_eq!(replaced, [("client-1", issuing.case.now)]);
 }
@@ -365,7 +365,7 @@ fn what_retires_already_keeps_its_time_but_for_what_the_secret_held_until_now() 
         former.id = id.into();
         case.status().retiring.push(former);
     }
-    case.o.listed = true;
+    case.o.listed.insert(crate::api::IssuerRef::default());
     let issuing = Issuing::start(case).delivered();
     let since_of = |id: &str| {
         let mut found = issuing.recorded().retiring.iter().filter(|r| r.id == id).map(|r| r.since.0);

@@ -4,7 +4,9 @@
 mod abandons;
 mod case;
 mod ends;
+mod issuers;
 mod issues;
+mod moves;
 mod needs;
 mod overlaps;
 mod properties;
@@ -340,8 +342,14 @@ fn only_what_was_never_begun_rests_on_caches() {
     failed.object.status = Some(status);
     assert!(!failed.is_untouched(), "a refusal may come of what the caches have missed");
     let mut begun = new.clone();
-    let record =
-        Record { open: None, abandoned: vec![AbandonedAttempt { attempt: "a".into(), since: Timestamp::UNIX_EPOCH }] };
+    let record = Record {
+        abandoned: vec![AbandonedAttempt {
+            attempt: "a".into(),
+            issuer_ref: crate::api::IssuerRef::default(),
+            since: Timestamp::UNIX_EPOCH,
+        }],
+        ..Record::default()
+    };
     let text = serde_json::to_string(&record).unwrap();
     begun.object.metadata.annotations.get_or_insert_default().insert(crate::api::RECORD_ANNOTATION.into(), text);
     assert!(!begun.is_untouched());

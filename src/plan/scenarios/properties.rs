@@ -49,7 +49,7 @@ fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
                 secret_name: "deployer".into(),
                 answers: None,
             };
-            let text = serde_json::to_string(&Record { open: Some(open), abandoned: vec![] }).unwrap();
+            let text = serde_json::to_string(&Record { open: Some(open), ..Record::default() }).unwrap();
             o.object.metadata.annotations.get_or_insert_default().insert(crate::api::RECORD_ANNOTATION.into(), text);
         }
         match (secret, &mut o.secret) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{super::*, case::Case};
-use crate::c1::Client;
+use crate::{api::IssuerRef, c1::Client};
 
 const HOUR: Duration = Duration::from_hours(1);
 const SIX_DAYS: Duration = Duration::from_hours(6 * 24);
@@ -37,8 +37,8 @@ fn what_was_given_up_is_remembered_for_a_week() {
     case.given_up(&["old"]);
     let (record, since) = (case.recorded_attempts(), case.now);
     for (ago, remembered) in [(SIX_DAYS, true), (WEEK, false)] {
-        assert_eq!(record.recent(since + ago), usize::from(remembered));
-        assert_eq!(record.giving_up(&"new".into(), since + ago).is_abandoned("old"), remembered);
+        assert_eq!(record.lately(since + ago).count(), usize::from(remembered));
+        assert_eq!(record.giving_up(&"new".into(), &IssuerRef::default(), since + ago).is_abandoned("old"), remembered);
     }
 }
 

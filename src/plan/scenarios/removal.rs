@@ -9,7 +9,7 @@ use super::{
         wait_until_old,
     },
 };
-use crate::api::{DeletionPolicy, Expires, Reason};
+use crate::api::{DeletionPolicy, Expires, IssuerRef, Reason};
 
 /// A replica that rotates the credential, and stands still before it delivers.
 fn asleep_in_a_rotation(policy: Option<DeletionPolicy>) -> (Rc<RefCell<Servers>>, Replica) {
@@ -224,6 +224,8 @@ fn another_objects_secret_is_not_fenced() {
     let secret = servers.borrow().secret.clone().map(Box::new).expect("it was issued");
     let step = |owner: &str| AbandonStep {
         attempt: "a".into(),
+        issuer_ref: IssuerRef::default(),
+        secret_name: "deployer".into(),
         client_id: "client-9".into(),
         burn: false,
         owner: marker::owner("c", "ci", owner),

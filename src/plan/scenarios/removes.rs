@@ -10,7 +10,7 @@ fn runs(victims: &[(&str, bool)], answers: Vec<Answer>) -> (Vec<&'static str>, O
     let step = RemoveStep {
         recheck: false,
         fence: None,
-        secret: Some(("deployer".into(), "uid".into(), "7".into())),
+        secrets: vec![("deployer".into(), "uid".into(), "7".into())],
         victims,
         left_behind: vec!["left".into()],
     };

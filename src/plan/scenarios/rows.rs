@@ -7,7 +7,7 @@ use super::{
     case::{Case, live},
 };
 use crate::{
-    api::{Expires, FINALIZER, Reason, Rotation, RotationPolicy},
+    api::{Expires, FINALIZER, IssuerRef, Reason, Rotation, RotationPolicy},
     plan::SecretView::Absent,
 };
 
@@ -213,6 +213,13 @@ fn a_secret_that_was_left_is_adopted_when_its_client_lives() {
     let mut case = left();
     assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
     case.reads(live(true));
+    let Step::UpdateStatus(status) = case.step() else { panic!("{:?}", case.step()) };
+    assert_eq!(
+        status.secret_name.as_deref(),
+        Some("deployer"),
+        "whoever renames its Secret from now on must not lose it"
+    );
+    case.o.object.status = Some(*status);
     assert!(matches!(case.step(), Step::Claim(_)));
     case.o.object.metadata.finalizers = None;
     assert_eq!(case.step(), Step::AddFinalizer, "who deletes the object from now on must find us waiting");
@@ -299,11 +306,11 @@ fn an_old_attempt_is_judged_by_a_list_that_began_later() {
     let mut case = begun(HOUR);
     // Of its hour it was young for three minutes.
     case.inventory().began_ago = 57 * MINUTE;
-    assert_eq!(case.step(), Step::Look(Look::List));
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
     case.inventory().began_ago = 56 * MINUTE;
     assert!(matches!(case.step(), Step::Issue(_)));
     case.issuer().inventory = None;
-    assert_eq!(case.step(), Step::Look(Look::List));
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
     case.issuer().identity = None;
     case.issuer().not_ready = Some((Reason::Unreachable, "no answer".into()));
     assert_eq!(case.reason(), Reason::IssuerNotReady.as_str());
@@ -325,7 +332,7 @@ fn a_client_that_was_used_is_left_to_people() {
     case.lists("made", "a").last_used_at = Some(now);
     let record = case.issue().record;
     assert_eq!(record.open.unwrap().attempt, case.o.fresh_attempt);
-    assert!(!Record { open: None, abandoned: record.abandoned }.is_abandoned("a"));
+    assert!(!Record { open: None, ..record }.is_abandoned("a"));
 }
 
 #[test]
@@ -337,7 +344,7 @@ fn an_attempt_that_made_nothing_is_given_up_with_the_next() {
     let again = case.issue();
     assert_eq!(again.attempt, "a", "for which nothing was sent is tried again");
     assert!(!again.record.is_abandoned("a"));
-    let given_up = case.recorded_attempts().giving_up(&"a".into(), case.now);
+    let given_up = case.recorded_attempts().giving_up(&"a".into(), &IssuerRef::default(), case.now);
     case.record(&given_up);
     assert_eq!(case.issue().attempt, case.o.fresh_attempt, "unless somebody gave it up");
     case.record(&Record::default());
@@ -457,8 +464,8 @@ fn before_a_retiring_client_goes_a_list_has_shown_its_twin() {
     case.o.reads.insert("client-0".into(), live(true));
     assert_eq!(case.step(), Step::Revoke("client-0".into()));
     case.inventory().began = settled - Duration::from_secs(1);
-    assert_eq!(case.step(), Step::Look(Look::List));
-    case.o.listed = true;
+    assert_eq!(case.step(), Step::Look(Look::List(crate::api::IssuerRef::default())));
+    case.o.listed.insert(crate::api::IssuerRef::default());
     assert_eq!(case.step(), Step::Revoke("client-0".into()), "there is no younger one");
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Replica {
     /// Clients that it read by id.
     pub(super) reads: BTreeMap<String, ClientRead>,
     /// It read a list for the decision that it makes; when it began to look for it.
-    pub(super) listed: bool,
+    pub(super) listed: BTreeSet<crate::api::IssuerRef>,
     pub(super) as_of: Option<Timestamp>,
     /// Clients that it has deleted, and whether it could not, last.
     pub(super) deleted: BTreeSet<String>,
@@ -220,7 +220,8 @@ impl Servers {
                 self.gone = true;
                 Answer::Done(at.clone())
             }
-            Effect::RemoveFinalizer { .. } => Answer::Conflict,
+            // Of one Secret only: nothing moves here.
+            Effect::Copy { .. } | Effect::RemoveFinalizer { .. } => Answer::Conflict,
         };
         self.check();
         answer
@@ -239,7 +240,7 @@ impl Replica {
             seen: None,
             list: None,
             reads: BTreeMap::new(),
-            listed: false,
+            listed: BTreeSet::new(),
             as_of: None,
             deleted: BTreeSet::new(),
             delete_failed: false,
@@ -275,14 +276,17 @@ impl Replica {
                     clients: clients.clone(),
                 }),
             }),
+            former: BTreeMap::new(),
             namespace_terminating: false,
             secret: servers.read_secret(),
+            others: BTreeMap::new(),
             as_of: self.as_of.unwrap_or(servers.now),
             reads: self.reads.clone(),
-            listed: self.listed,
+            listed: self.listed.clone(),
             in_flight: false,
             unsent: None,
             deleted: self.deleted.clone(),
+            tidy_failed: false,
             restart_failed: false,
             delete_failed: self.delete_failed,
             open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
@@ -321,16 +325,16 @@ impl Replica {
         if let Step::Look(_) = &step {
             self.as_of = self.as_of.or(Some(now));
         } else {
-            (self.as_of, self.listed) = (None, false);
+            (self.as_of, self.listed) = (None, BTreeSet::new());
         }
         match step {
             Step::Nothing => {
                 self.reads.clear();
                 return false;
             }
-            Step::Look(Look::List) => {
+            Step::Look(Look::List(at)) => {
                 self.list();
-                self.listed = true;
+                self.listed.insert(at);
             }
             Step::Look(Look::Client(id)) => {
                 let servers = self.servers.borrow();

@@ -48,6 +48,12 @@ impl State {
                     self.claim(seen, uid, rules);
                 }
             }
+            Work::Close(write) => {
+                if happens {
+                    self.leave_to_people(&write.1);
+                    self.write_record(&self.version(&write.0, rules.requests.burn_at_version), &write.1, false);
+                }
+            }
             Work::Revoke(what) => {
                 let (id, object) = (&what.0, &what.1);
                 if happens {
@@ -66,7 +72,8 @@ impl State {
     /// The Secret says that it is of another object now, and what it was seen to hold.
     fn claim(&mut self, seen: &SecretSeen, uid: String, rules: &Rules) {
         let goes = self.object.as_ref().is_none_or(|o| is_deleting(o));
-        let claimed = self.annotate_secret(&self.seen(seen, rules.requests.claim_on_seen), |secret| {
+        let name = self.secret_name();
+        let claimed = self.annotate_secret(name, &self.seen(name, seen, rules.requests.claim_on_seen), |secret| {
             let held = |s: &SecretSeen| s.delivered.as_ref().map(|d| d.client.id.clone());
             if held(secret) != held(seen) {
                 secret.content = Content::Altered;
@@ -152,8 +159,14 @@ impl State {
             }
             Outcome::Abandoned { .. } => reached(Situation::Abandoned),
             Outcome::Withdrawn { .. } => reached(Situation::Withdrawn),
+            Outcome::Tidied { .. } => reached(Situation::Tidied),
             Outcome::Removed { .. } => reached(Situation::Removed),
-            Outcome::Issued { .. } | Outcome::Delivered | Outcome::Updated { .. } | Outcome::LookAgain { .. } => {}
+            Outcome::Issued { .. }
+            | Outcome::Delivered
+            | Outcome::Updated { .. }
+            | Outcome::Moved { .. }
+            | Outcome::Untidied { .. }
+            | Outcome::LookAgain { .. } => {}
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use c1_operator::{
     api::{FINALIZER, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION},
-    plan::{Anchor, Answer, Content, Record, SecretSeen, SecretView},
+    plan::{Anchor, Answer, Content, Record, SecretSeen, SecretView, current_secret},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     print::{Printed, print},
-    world::{End, State, is_deleting, time},
+    world::{ELSEWHERE, End, State, is_deleting, time},
 };
 
 /// More failures are not told apart: the pauses after them only grow.
@@ -33,7 +33,8 @@ impl State {
             let stays = owner.is_some_and(|owner| object.metadata.uid.as_ref() != Some(owner));
             self.end = if object.retains() || stays { End::Retained } else { End::Orderly };
             if self.torn_off {
-                self.end = End::Forced { secret: self.secret.is_some(), retains: object.retains() };
+                let secret = self.secret.is_some() || self.aside.is_some();
+                self.end = End::Forced { secret, retains: object.retains() };
                 self.clients.iter_mut().filter(|c| c.live).for_each(|c| c.disowned = true);
             }
             return;
@@ -47,14 +48,18 @@ impl State {
         }
         object.metadata.resource_version = None;
         object.metadata.resource_version = Some(format!("{:x}", print(&object)));
+        if (current_secret(&object, &Record::of(&object)) == ELSEWHERE) != self.is_elsewhere {
+            self.is_elsewhere = !self.is_elsewhere;
+            std::mem::swap(&mut self.secret, &mut self.aside);
+        }
         self.object = Some(Printed::new(object));
     }
 
-    /// Stores the Secret.
-    pub fn put_secret(&mut self, mut secret: SecretSeen) {
+    /// Stores a Secret.
+    pub fn put_secret(&mut self, name: &str, mut secret: SecretSeen) {
         secret.resource_version = String::new();
         secret.resource_version = format!("{:x}", print(&secret));
-        self.secret = Some(Printed::new(secret));
+        *self.secret_mut(name) = Some(Printed::new(secret));
     }
 
     /// A write of the object, conditional on what was seen of it.
@@ -96,27 +101,27 @@ impl State {
     }
 
     /// A write of the Secret's annotations, conditional.
-    pub fn annotate_secret(&mut self, over: &SecretSeen, change: impl FnOnce(&mut SecretSeen)) -> Answer {
-        let Some(secret) = &self.secret else { return Answer::Gone };
+    pub fn annotate_secret(&mut self, name: &str, over: &SecretSeen, change: impl FnOnce(&mut SecretSeen)) -> Answer {
+        let Some(secret) = self.secret_of(name) else { return Answer::Gone };
         if (&secret.uid, &secret.resource_version) != (&over.uid, &over.resource_version) {
             return Answer::Conflict;
         }
         let mut secret = SecretSeen::clone(secret);
         change(&mut secret);
-        self.put_secret(secret);
-        self.secret_anchor()
+        self.put_secret(name, secret);
+        self.secret_anchor(name)
     }
 
-    /// The Secret's UID and version.
-    pub fn secret_anchor(&self) -> Answer {
-        self.secret.as_ref().map_or(Answer::Gone, |s| {
+    /// A Secret's UID and version.
+    pub fn secret_anchor(&self, name: &str) -> Answer {
+        self.secret_of(name).map_or(Answer::Gone, |s| {
             Answer::Done(Anchor { uid: s.uid.clone(), resource_version: s.resource_version.clone() })
         })
     }
 
-    /// The Secret, as the shell reads it: its data only when status does not vouch for this version.
-    pub fn read_secret(&self, status: Option<&PersonalClientStatus>) -> SecretView {
-        let Some(secret) = &self.secret else { return SecretView::Absent };
+    /// A Secret, as the shell reads it: its data only when status does not vouch for this version.
+    pub fn read_secret(&self, name: &str, status: Option<&PersonalClientStatus>) -> SecretView {
+        let Some(secret) = self.secret_of(name) else { return SecretView::Absent };
         let mut seen = SecretSeen::clone(secret);
         let vouched = status.and_then(|s| s.secret_resource_version.as_ref());
         if seen.delivered.is_none() || vouched == Some(&seen.resource_version) {

@@ -8,7 +8,7 @@ use c1_operator::{
 use crate::{
     print::Printed,
     situations::{Situation, reached},
-    world::{HOST, State, USER, owner, time},
+    world::{HOST, State, owner, time},
 };
 
 /// A client at C1.
@@ -53,13 +53,13 @@ impl AtC1 {
 
 impl State {
     /// Makes a client.
-    pub fn create(&mut self, display_name: &str, late: bool) -> Client {
+    pub fn create(&mut self, display_name: &str, user_id: &str, late: bool) -> Client {
         let id = format!("client-{}", self.clients.len() + 1);
         let client = Client {
             client_id: format!("{id}@{HOST}/pcc"),
             id,
             display_name: display_name.into(),
-            user_id: USER.into(),
+            user_id: user_id.into(),
             created_at: Some(time(self.now)),
             ..Client::default()
         };

@@ -1,7 +1,7 @@
 //! What people and other programs do, to the object, the Secret and the client.
 
 use c1_operator::{
-    api::{Expires, PersonalClientStatus, RECORD_ANNOTATION, ROTATE_ANNOTATION},
+    api::{Expires, PersonalClient, PersonalClientStatus, RECORD_ANNOTATION, ROTATE_ANNOTATION},
     c1::Client,
     plan::{Content, Record, SecretSeen},
 };
@@ -13,7 +13,7 @@ use crate::{
     print::Printed,
     replica::Work,
     situations::{Situation, reached},
-    world::{End, State, is_deleting, owner, time},
+    world::{ELSEWHERE, End, State, USER, is_deleting, other_issuer, owner, time},
 };
 
 /// What people and other programs do.
@@ -23,6 +23,10 @@ pub enum Event {
     EditSpec,
     /// Asks for something else that can be had in place.
     EditInPlace,
+    /// Asks for a Secret of another name, or for the former one again.
+    MoveSecret,
+    /// Asks another issuer, or the former one again.
+    MoveIssuer,
     /// Asks for a new credential.
     Rotate,
     /// Deletes the object.
@@ -51,8 +55,8 @@ pub enum Event {
     Restore,
 }
 
-/// Those that happen in every world. [`Event::Rotate`] goes the way of a changed spec; it and
-/// [`Event::EditInPlace`] have worlds of their own.
+/// Those that happen in every world. [`Event::Rotate`] goes the way of a changed spec; it, [`Event::EditInPlace`] and the moves
+/// have worlds of their own.
 pub const EVENTS: &[Event] = &[
     Event::EditSpec,
     Event::Delete,
@@ -80,6 +84,9 @@ impl State {
             && match event {
                 Event::EditSpec | Event::EditInPlace => {
                     object.is_some_and(|o| o.metadata.generation.is_some_and(|g| g < 3))
+                }
+                Event::MoveSecret | Event::MoveIssuer => {
+                    object.is_some_and(|o| o.metadata.generation.is_some_and(|g| g < 4))
                 }
                 // The second may come while the first is being answered.
                 Event::Rotate => object.is_some_and(|o| o.rotate_request().as_deref() != Some("second")),
@@ -122,6 +129,22 @@ impl State {
                 object.spec.display_name = Some(format!("edit {generation}"));
                 self.put_object(object);
             }
+            (Event::MoveSecret, Some(mut object), _) => {
+                object.metadata.generation = Some(object.metadata.generation.unwrap_or(1) + 1);
+                object.spec.secret_name = match object.spec.secret_name {
+                    None => Some(ELSEWHERE.into()),
+                    Some(_) => None,
+                };
+                self.put_object(object);
+            }
+            (Event::MoveIssuer, Some(mut object), _) => {
+                object.metadata.generation = Some(object.metadata.generation.unwrap_or(1) + 1);
+                object.spec.issuer_ref = match object.spec.issuer_ref {
+                    None => Some(other_issuer()),
+                    Some(_) => None,
+                };
+                self.put_object(object);
+            }
             (Event::Rotate, Some(mut object), _) => {
                 let request = if object.rotate_request().is_none() { "first" } else { "second" };
                 object.metadata.annotations.get_or_insert_default().insert(ROTATE_ANNOTATION.into(), request.into());
@@ -149,7 +172,7 @@ impl State {
             (Event::AlterSecret, _, Some(mut secret)) => {
                 secret.content = Content::Altered;
                 self.secret_disturbed = true;
-                self.put_secret(secret);
+                self.put_secret(self.secret_name(), secret);
             }
             (Event::DeleteSecret, ..) => {
                 self.lose_secret();
@@ -165,7 +188,7 @@ impl State {
                 client.client = Printed::new(renamed);
             }),
             (Event::Clone, ..) => {
-                self.create(&format!("deployer [k8s {} clone]", owner()), false);
+                self.create(&format!("deployer [k8s {} clone]", owner()), USER, false);
                 if let Some(client) = self.clients.last_mut() {
                     client.foreign = true;
                 }
@@ -199,15 +222,18 @@ impl State {
     fn foreign_secret(&mut self) {
         let uid = self.name();
         self.secret_disturbed = true;
-        self.put_secret(SecretSeen {
-            uid,
-            resource_version: String::new(),
-            labels: std::collections::BTreeMap::new(),
-            annotations: std::collections::BTreeMap::new(),
-            delivered: None,
-            fence: None,
-            content: Content::Unread,
-        });
+        self.put_secret(
+            self.secret_name(),
+            SecretSeen {
+                uid,
+                resource_version: String::new(),
+                labels: std::collections::BTreeMap::new(),
+                annotations: std::collections::BTreeMap::new(),
+                delivered: None,
+                fence: None,
+                content: Content::Unread,
+            },
+        );
     }
 
     fn change_current(&mut self, status: &PersonalClientStatus, change: impl FnOnce(&mut AtC1)) {
@@ -220,7 +246,11 @@ impl State {
     /// The cluster as it was: object and Secret with their UIDs. What was written since is forgotten, but not by C1.
     fn restore(&mut self) {
         let Some((object, secret)) = self.backup.take() else { return };
-        let before = std::mem::replace(&mut self.object, object);
+        let before = self.object.take();
+        self.aside = None;
+        if let Some(object) = object {
+            self.put_object(PersonalClient::clone(&object));
+        }
         self.secret = secret;
         self.forget_attempts(before.as_deref());
         self.torn_off = self.object.as_ref().is_some_and(|o| o.metadata.finalizers.is_none());

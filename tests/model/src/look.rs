@@ -1,13 +1,16 @@
 //! Looking: a replica reads the servers, lets the shipped `plan` decide, and begins what is to be done.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use c1_operator::{
-    api::{IssuerDefaults, PersonalClient},
+    api::{IssuerDefaults, IssuerRef, PersonalClient},
     c1::Client,
     plan::{
         Abandon, Anchor, ClientRead, Content, Identity, InventoryView, Issue, IssuerView, Look, Marker, Next, Observed,
-        Record, Remove, SecretView, Step, Update, plan,
+        Record, Relocate, Remove, SecretView, Step, Tidy, Update, current_secret, other_issuers, other_secrets, plan,
         status::{self, Tried},
     },
 };
@@ -18,7 +21,7 @@ use crate::{
     replica::{Caller, List, Looking, Mishap, Work, restarted, struck},
     rules::Rules,
     situations::{Situation, reached},
-    world::{CLUSTER, HOST, State, TIMING, USER, owner, time},
+    world::{CLUSTER, HOST, State, TIMING, owner, time, user_of},
 };
 
 impl State {
@@ -43,7 +46,7 @@ impl State {
             let before = replica.looking.take();
             Looking {
                 object: Some(object),
-                listed: before.as_ref().is_some_and(|l| l.listed),
+                listed: before.as_ref().map_or_else(|| Printed::new(BTreeSet::new()), |l| l.listed.clone()),
                 as_of: before.as_ref().and_then(|l| l.as_of),
                 reads: before.map_or_else(|| Printed::new(BTreeMap::new()), |l| l.reads),
             }
@@ -83,14 +86,14 @@ impl State {
         let observed = self.observe(r, &object, &looking);
         match plan(&observed, time(self.now), &rules.plan).step {
             Step::Nothing => {}
-            Step::Look(look) => self.fetch(r, looking, look, lags),
+            Step::Look(look) => self.fetch(r, looking, look, &observed, lags),
             step => self.begin(r, step, observed, rules),
         }
     }
 
     /// Remembers since when the open attempt was seen.
     fn notice(&mut self, r: usize, object: &PersonalClient) {
-        let open = Record::of(object).open.map(|o| format!("{} {}", o.attempt, o.started_at));
+        let open = Record::of(object).begun();
         let seen = &mut self.replicas[r].seen;
         if seen.as_ref().map(|s| &s.0) != open.as_ref() {
             *seen = open.map(|open| (open, self.now));
@@ -98,43 +101,34 @@ impl State {
     }
 
     fn observe(&self, r: usize, object: &PersonalClient, looking: &Looking) -> Observed {
-        let (now, secret) = (self.now, self.read_secret(object.status.as_ref()));
+        let record = Record::of(object);
+        let now = self.now;
+        let secret = self.read_secret(&current_secret(object, &record), object.status.as_ref());
+        let others = other_secrets(object, &record).into_iter();
+        let others: BTreeMap<_, _> = others.map(|name| (name.clone(), self.read_secret(&name, None))).collect();
         let replica = &self.replicas[r];
         let open_seen = replica.seen.as_ref().map_or(0, |(_, since)| now - since);
         let (unsent, list) = (replica.unsent.clone(), replica.list.clone());
-        let inventory = list.map(|list| InventoryView {
-            began: time(list.began),
-            began_ago: Duration::from_secs(u64::from(now - list.began)),
-            complete: true,
-            // Other clients of the user are there as well.
-            empty: false,
-            clients: list.clients.clone(),
-        });
-        let identity = Identity { host: HOST.into(), user_id: USER.into() };
-        let issuer = IssuerView {
-            not_ready: None,
-            held: true,
-            identity: inventory.as_ref().map(|_| identity),
-            defaults: IssuerDefaults::default(),
-            namespace_selected: Some(true),
-            full_permissions: false,
-            clock_off: false,
-            inventory,
-        };
+        let delivered = std::iter::once(&secret).chain(others.values()).filter_map(SecretView::delivered);
+        let view = |at: &IssuerRef| issuer_view(list.as_deref(), user_of(at), now);
+        let former = other_issuers(object, delivered).into_iter().map(|at| (at.clone(), view(&at))).collect();
         Observed {
             object: object.clone(),
             live: true,
             cluster: CLUSTER.into(),
-            issuer: Some(issuer),
+            issuer: Some(view(&object.issuer_ref())),
+            former,
             namespace_terminating: false,
             secret,
+            others,
             as_of: time(looking.as_of.unwrap_or(now)),
             reads: BTreeMap::clone(&looking.reads),
-            listed: looking.listed,
+            listed: BTreeSet::clone(&looking.listed),
             in_flight: false,
             unsent,
             deleted: replica.deleted.clone(),
             delete_failed: replica.delete_failed,
+            tidy_failed: false,
             restart_failed: false,
             open_seen: Duration::from_secs(u64::from(open_seen)),
             fresh_attempt: format!("n{}", self.names + 1),
@@ -142,17 +136,24 @@ impl State {
         }
     }
 
-    fn fetch(&mut self, r: usize, mut looking: Looking, look: Look, lags: bool) {
+    fn fetch(&mut self, r: usize, mut looking: Looking, look: Look, observed: &Observed, lags: bool) {
         looking.object = None;
         looking.as_of = looking.as_of.or(Some(self.now));
         match look {
             Look::Live => {}
-            Look::List => {
+            // One list shows what each issuer would; whoever wants one has both.
+            Look::List(at) => {
                 self.list(r, lags);
-                looking.listed = true;
+                let mut listed = BTreeSet::clone(&looking.listed);
+                listed.insert(at);
+                looking.listed = Printed::new(listed);
             }
             Look::Client(id) => {
-                let found = self.client(&id).filter(|c| c.live && !(lags && self.is_young(c)));
+                // To another user C1 does not show it.
+                let caller = observed.caller(&id).map(|(_, identity)| identity.user_id);
+                let user_id = caller.unwrap_or_else(|| user_of(&observed.object.issuer_ref()).into());
+                let found = self.client(&id).filter(|c| c.client.user_id == user_id);
+                let found = found.filter(|c| c.live && !(lags && self.is_young(c)));
                 let read = found.map_or(ClientRead::Gone, |c| ClientRead::Live(Box::new(Client::clone(&c.client))));
                 let mut reads = BTreeMap::clone(&looking.reads);
                 reads.insert(id, read);
@@ -166,9 +167,20 @@ impl State {
         self.check_evidence(&step, &observed);
         self.check_truth(&step, &observed);
         self.excuse_stale(&step, &observed);
+        self.check_caller(&step, &observed);
         let object = observed.object;
         let at = Anchor::of(&object);
-        let whose = (at.uid.clone(), Tried::of(&object));
+        let secret_name = match &step {
+            Step::Issue(step) => step.secret_name.clone(),
+            Step::Abandon(step) => step.secret_name.clone(),
+            _ => current_secret(&object, &Record::of(&object)),
+        };
+        let whose = Whose {
+            uid: at.uid.clone(),
+            tried: Tried::of(&object),
+            secret_name,
+            user_id: user_of(&object.issuer_ref()),
+        };
         self.replicas[r].work = Some(match step {
             Step::Nothing | Step::Look(_) | Step::Render(_) => return,
             Step::UpdateStatus(status) => Work::Status(Printed::new((at, *status))),
@@ -190,6 +202,9 @@ impl State {
                 return;
             }
             Step::Update(step) => return self.pursue(r, Update::start(*step, object), whose),
+            Step::Relocate(step) => return self.pursue(r, Relocate::start(*step, object), whose),
+            Step::Close(record) => Work::Close(Printed::new((at, record))),
+            Step::Tidy(step) => return self.pursue(r, Tidy::start(*step, at), whose),
             Step::Abandon(step) => {
                 return self.pursue(r, Abandon::start(step, None), whose);
             }
@@ -263,7 +278,28 @@ impl State {
         }
     }
 
-    fn pursue(&mut self, r: usize, (flight, effect): Next, (uid, tried): (String, Tried)) {
+    /// P4: what is deleted is deleted as the user who made it, through an issuer that the object has to do with.
+    fn check_caller(&mut self, step: &Step, observed: &Observed) {
+        let doomed: Vec<&String> = match step {
+            Step::Update(step) => vec![&step.request.id],
+            Step::Abandon(step) => vec![&step.client_id],
+            Step::Revoke(id) => vec![id],
+            Step::Remove(step) => step.victims.iter().map(|v| &v.id).collect(),
+            _ => vec![],
+        };
+        for id in doomed {
+            let caller = observed.caller(id);
+            if caller.as_ref().is_some_and(|(at, _)| *at != observed.object.issuer_ref()) {
+                reached(Situation::EndedElsewhere);
+            }
+            let user_id = caller.map(|(_, identity)| identity.user_id);
+            if self.client(id).is_some_and(|c| user_id.as_ref() != Some(&c.client.user_id)) {
+                self.broken.get_or_insert("P4: a client is to be deleted as another user than made it");
+            }
+        }
+    }
+
+    fn pursue(&mut self, r: usize, (flight, effect): Next, whose: Whose) {
         let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
         let deadline = self.now + budget;
         let caller = Caller {
@@ -271,8 +307,10 @@ impl State {
             extended: false,
             slept: false,
             looked: self.now,
-            uid,
-            tried,
+            uid: whose.uid,
+            secret_name: whose.secret_name,
+            user_id: whose.user_id,
+            tried: whose.tried,
             made: None,
             delivered: None,
         };
@@ -286,6 +324,37 @@ fn known<'a>(observed: &'a Observed, id: &str) -> Option<&'a Client> {
     match observed.reads.get(id) {
         Some(ClientRead::Live(client)) => Some(client),
         Some(ClientRead::Gone) => None,
-        None => observed.issuer.as_ref()?.inventory.as_ref()?.client(id),
+        None => observed.issuers().find_map(|(_, view)| view.inventory.as_ref()?.client(id)),
     }
+}
+
+/// An issuer that calls as this user, by the list that was read last: C1 shows to each user his own.
+fn issuer_view(list: Option<&List>, user_id: &str, now: u32) -> IssuerView {
+    let inventory = list.map(|list| InventoryView {
+        began: time(list.began),
+        began_ago: Duration::from_secs(u64::from(now - list.began)),
+        complete: true,
+        // Other clients of the user are there as well.
+        empty: false,
+        clients: list.clients.iter().filter(|c| c.user_id == user_id).cloned().collect(),
+    });
+    let identity = Identity { host: HOST.into(), user_id: user_id.into() };
+    IssuerView {
+        not_ready: None,
+        held: true,
+        identity: inventory.as_ref().map(|_| identity),
+        defaults: IssuerDefaults::default(),
+        namespace_selected: Some(true),
+        full_permissions: false,
+        clock_off: false,
+        inventory,
+    }
+}
+
+/// For what a transaction is begun.
+struct Whose {
+    uid: String,
+    tried: Tried,
+    secret_name: String,
+    user_id: &'static str,
 }

@@ -230,9 +230,9 @@ impl State {
 
     /// A create takes effect, long after its caller gave up.
     pub fn land_late(&mut self, index: usize) {
-        let (name, old_at) = self.late.remove(index);
+        let (name, user_id, old_at) = self.late.remove(index);
         let old = self.now >= old_at;
-        self.create(&name, old);
+        self.create(&name, user_id, old);
         reached(match &self.object {
             None => Situation::LateAfterRemoval,
             Some(object) => {

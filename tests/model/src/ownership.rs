@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use c1_operator::{
     api::{PersonalClient, PersonalClientStatus},
-    plan::{Content, Delivered, Record},
+    plan::{Content, Delivered, Record, SecretSeen},
 };
 
 use crate::{
     c1::AtC1,
+    print::Printed,
     world::{State, is_deleting, time},
 };
 
@@ -22,14 +23,18 @@ impl State {
 
     /// The clients that the Secret names, whatever was done to its data: what it holds, and what that replaces.
     pub fn said_by_secret(&self) -> Vec<String> {
-        let delivered = self.secret.as_ref().and_then(|s| s.delivered.as_ref());
+        let both = [&self.secret, &self.aside].into_iter().flatten();
+        let delivered: Vec<_> = both.filter_map(|s| s.delivered.as_ref()).collect();
         let replaced = delivered.iter().flat_map(|d| &d.replaces).map(|r| &r.id);
         delivered.iter().map(|d| &d.client.id).chain(replaced).cloned().collect()
     }
 
-    /// Whether status, Secret or record name a client.
+    /// Whether status, record, or a Secret that stands there, name a client.
     pub fn names(&self, client: &AtC1) -> bool {
-        self.named_by(client, self.secret.as_ref().and_then(|s| s.delivered.as_ref()))
+        let by = |secret: &Option<Printed<SecretSeen>>| {
+            self.named_by(client, secret.as_ref().and_then(|s| s.delivered.as_ref()))
+        };
+        by(&self.secret) || (self.aside.is_some() && by(&self.aside))
     }
 
     fn named_by(&self, client: &AtC1, delivered: Option<&Delivered>) -> bool {

@@ -46,7 +46,7 @@ impl State {
         let requests = &rules.requests;
         let answer = match effect {
             Effect::Preflight { roles, secret } => {
-                let there = self.secret.as_ref().map(|s| (&s.uid, &s.resource_version));
+                let there = self.secret_of(&caller.secret_name).map(|s| (&s.uid, &s.resource_version));
                 let seen = secret.as_ref().map(|s| (&s.uid, &s.resource_version));
                 if there == seen { Answer::Ids(roles.clone()) } else { Answer::Conflict }
             }
@@ -55,29 +55,32 @@ impl State {
                 self.write_record(&self.version(at, requests.burn_at_version), record, false)
             }
             Effect::Create(request) if mishap == Mishap::Late => {
-                self.late.push((request.display_name.clone(), caller.deadline + GRACE));
+                self.late.push((request.display_name.clone(), caller.user_id, caller.deadline + GRACE));
                 return lost;
             }
             Effect::Create(request) => {
                 if mishap == Mishap::Doubled {
                     reached(Situation::Doubled);
-                    self.create(&request.display_name, old);
+                    self.create(&request.display_name, caller.user_id, old);
                     self.clients.iter_mut().rev().take(1).for_each(|c| c.double = true);
                 }
-                Answer::Created(Box::new(self.create(&request.display_name, old)))
+                Answer::Created(Box::new(self.create(&request.display_name, caller.user_id, old)))
             }
             Effect::Update(request) => self.update_client(r, request),
             Effect::Deliver { delivered, over } => {
                 let seen = over.as_deref().cloned();
-                let over = if requests.delivery_on_seen { seen } else { self.secret.as_deref().cloned() };
-                self.deliver(delivered, over.as_ref(), old)
+                let there = self.secret_of(&caller.secret_name).map(|s| &**s);
+                let over = if requests.delivery_on_seen { seen } else { there.cloned() };
+                self.deliver(&caller.secret_name, delivered, over.as_ref(), old)
             }
+            Effect::Copy { from, to } => self.copy(&caller.secret_name, from, to),
             Effect::Record { at, status } => self.write_status(&self.version(at, requests.record_at_version), status),
-            Effect::ReadSecret => Answer::Secret(self.read_secret(None)),
+            Effect::ReadSecret => Answer::Secret(self.read_secret(&caller.secret_name, None)),
             Effect::ReadObject => Answer::Object(self.object_of(&caller.uid)),
             Effect::Fence { over, attempt } => {
-                let over = self.seen(over, requests.fence_on_seen);
-                let answer = self.annotate_secret(&over, |secret| secret.fence = Some(attempt.clone()));
+                let over = self.seen(&caller.secret_name, over, requests.fence_on_seen);
+                let answer =
+                    self.annotate_secret(&caller.secret_name, &over, |secret| secret.fence = Some(attempt.clone()));
                 if matches!(answer, Answer::Done(_)) {
                     reached(Situation::Fenced);
                 }
@@ -94,7 +97,7 @@ impl State {
                 }
                 answer
             }
-            Effect::DeleteSecret { at, .. } => self.delete_secret(at, requests.delete_on_seen),
+            Effect::DeleteSecret { name, at } => self.delete_secret(name, at, requests.delete_on_seen),
             Effect::RemoveFinalizer { at } => self.let_go(&self.version(at, requests.release_at_version)),
         };
         if matches!(answer, Answer::Conflict | Answer::Gone)
@@ -156,7 +159,7 @@ impl State {
     }
 
     /// An attempt is closed for a new one, and somebody uses its client, whose secret we do not have: it is left to people.
-    fn leave_to_people(&mut self, record: &Record) {
+    pub fn leave_to_people(&mut self, record: &Record) {
         let Some(open) = self.object.as_ref().and_then(|o| Record::of(o).open) else { return };
         let closed = |attempt: &str| {
             attempt == open.attempt
@@ -175,8 +178,8 @@ impl State {
     }
 
     /// The Secret that a write is conditional on; where it is not, that which is there.
-    pub fn seen(&self, over: &SecretSeen, conditional: bool) -> SecretSeen {
-        self.secret.as_ref().filter(|_| !conditional).map_or_else(|| over.clone(), |s| SecretSeen::clone(s))
+    pub fn seen(&self, name: &str, over: &SecretSeen, conditional: bool) -> SecretSeen {
+        self.secret_of(name).filter(|_| !conditional).map_or_else(|| over.clone(), |s| SecretSeen::clone(s))
     }
 
     /// The object, as the shell reads it in a transaction: another of its name is none.
@@ -185,8 +188,20 @@ impl State {
         object.map(|o| Box::new(PersonalClient::clone(o)))
     }
 
-    fn deliver(&mut self, delivered: &Delivered, over: Option<&SecretSeen>, old: bool) -> Answer {
-        let (uid, fence) = match (&self.secret, over) {
+    /// A Secret of another name is made with what this one holds.
+    fn copy(&mut self, name: &str, from: &Anchor, to: &str) -> Answer {
+        let held = self.secret_of(name).map(|s| &**s).filter(|s| matches!(s.content, Content::Intact { .. })).cloned();
+        let seen = |s: &SecretSeen| (&s.uid, &s.resource_version) == (&from.uid, &from.resource_version);
+        let held = held.filter(seen);
+        let (Some(held), None) = (held, self.secret_of(to)) else { return Answer::Conflict };
+        let uid = self.name();
+        reached(Situation::Copied);
+        self.put_secret(to, SecretSeen { uid, fence: None, ..held });
+        self.secret_anchor(to)
+    }
+
+    fn deliver(&mut self, name: &str, delivered: &Delivered, over: Option<&SecretSeen>, old: bool) -> Answer {
+        let (uid, fence) = match (self.secret_of(name).cloned(), over) {
             (None, None) => (self.name(), None),
             (None, Some(_)) => return Answer::Gone,
             (Some(_), None) => return Answer::Conflict,
@@ -217,16 +232,19 @@ impl State {
         self.secret_disturbed &= record.is_abandoned(attempt) || self.forgotten.contains(attempt);
         self.delivery = if old { Delivery::Late } else { Delivery::InTime };
         self.maker_left = false;
-        self.put_secret(SecretSeen {
-            uid,
-            resource_version: String::new(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            delivered: Some(delivered.clone()),
-            fence,
-            content: Content::Intact { rendered: true },
-        });
-        self.secret_anchor()
+        self.put_secret(
+            name,
+            SecretSeen {
+                uid,
+                resource_version: String::new(),
+                labels: BTreeMap::new(),
+                annotations: BTreeMap::new(),
+                delivered: Some(delivered.clone()),
+                fence,
+                content: Content::Intact { rendered: true },
+            },
+        );
+        self.secret_anchor(name)
     }
 
     /// The operator takes its finalizer away. What was to stay is nobody's from then on.
@@ -244,15 +262,15 @@ impl State {
         answer
     }
 
-    fn delete_secret(&mut self, at: &Anchor, conditional: bool) -> Answer {
-        let Some(secret) = &self.secret else { return Answer::Gone };
+    pub fn delete_secret(&mut self, name: &str, at: &Anchor, conditional: bool) -> Answer {
+        let Some(secret) = self.secret_of(name) else { return Answer::Gone };
         if conditional && (&secret.uid, &secret.resource_version) != (&at.uid, &at.resource_version) {
             return Answer::Conflict;
         }
         if secret.delivered.is_none() {
             self.broken.get_or_insert("P4: a Secret of somebody else was deleted");
         }
-        self.secret = None;
+        *self.secret_mut(name) = None;
         Answer::Done(at.clone())
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use c1_operator::{
-    api::{PersonalClient, PersonalClientStatus},
+    api::{IssuerRef, PersonalClient, PersonalClientStatus},
     c1::Client,
     plan::{
-        Anchor, ClientRead, Effect, Flight, SecretView,
+        Anchor, ClientRead, Effect, Flight, Record, SecretView,
         status::{self, Tried},
     },
 };
@@ -50,8 +50,8 @@ pub struct Looking {
     pub as_of: Option<u32>,
     /// Clients that were read for it.
     pub reads: Printed<BTreeMap<String, ClientRead>>,
-    /// A list was read for it.
-    pub listed: bool,
+    /// At which issuers a list was read for it.
+    pub listed: Printed<BTreeSet<IssuerRef>>,
 }
 
 /// The effect that comes next: its caller has looked at the time, and may stand still before it for as long as it likes.
@@ -70,6 +70,9 @@ pub enum Work {
     AddFinalizer(Printed<Anchor>),
     /// A Secret that is taken over.
     Claim(Printed<SecretView>, String),
+    /// An attempt that came to nothing is closed.
+    Close(Printed<(Anchor, Record)>),
+
     /// A retiring client's end; then it is struck from status.
     Revoke(Printed<(String, PersonalClient)>),
 }
@@ -87,6 +90,10 @@ pub struct Caller {
     pub looked: u32,
     /// The object that it is about.
     pub uid: String,
+    /// The Secret that it delivers to, reads and fences.
+    pub secret_name: String,
+    /// As whom it makes clients.
+    pub user_id: &'static str,
     /// … and what it was begun for.
     pub tried: Tried,
     /// The client that it has made.
@@ -101,7 +108,7 @@ impl Work {
         match self {
             Self::Transaction { flight, .. } => !matches!(flight.0, Flight::Issue(_)),
             Self::Revoke(_) => true,
-            Self::Status(_) | Self::AddFinalizer(_) | Self::Claim(..) => false,
+            Self::Status(_) | Self::AddFinalizer(_) | Self::Claim(..) | Self::Close(_) => false,
         }
     }
 
@@ -121,7 +128,7 @@ impl Work {
             },
             Self::Revoke(_) => &[Mishap::AnswerLost, Mishap::RequestLost, Mishap::Unseen],
             // Nothing follows its answer.
-            Self::Status(_) | Self::AddFinalizer(_) | Self::Claim(..) => &[Mishap::RequestLost],
+            Self::Status(_) | Self::AddFinalizer(_) | Self::Claim(..) | Self::Close(_) => &[Mishap::RequestLost],
         }
     }
 }
@@ -161,6 +168,8 @@ impl Replica {
             }
             Some(Work::AddFinalizer(_)) => "put the finalizer back".into(),
             Some(Work::Claim(..)) => "claim the Secret".into(),
+            Some(Work::Close(_)) => "close an attempt at another issuer".into(),
+
             Some(Work::Revoke(r)) => format!("delete {} at C1, whose overlap is over", r.0),
             Some(Work::Transaction { flight, .. }) => describe(&flight.1),
         }
@@ -185,8 +194,9 @@ fn describe(effect: &Effect) -> String {
         Effect::Burn { .. } => "burn the attempt on the object".into(),
         Effect::Fence { attempt, .. } => format!("fence the Secret against attempt {attempt}"),
         Effect::DeleteClient { id } => format!("delete {id} at C1"),
-        Effect::DeleteSecret { .. } => "delete the Secret".into(),
+        Effect::DeleteSecret { name, .. } => format!("delete Secret {name}"),
         Effect::RemoveFinalizer { .. } => "remove the finalizer".into(),
+        Effect::Copy { to, .. } => format!("copy the credential into Secret {to}"),
     }
 }
 

@@ -233,8 +233,14 @@ fn as_it_should_be(state: &State) -> Result<(), String> {
     if status.client.as_ref().is_none_or(|c| c.id != held) {
         return Err("P3: status names another client than the Secret holds".into());
     }
+    if state.secret_name() != object.secret_name() {
+        return Err("the Secret is not where the spec wants it".into());
+    }
+    if state.aside.is_some() {
+        return Err("a former Secret stays".into());
+    }
     let delivered = state.secret.as_ref().and_then(|s| s.delivered.as_ref());
-    if delivered.is_none_or(|d| d.asked != asked(&object.spec)) || !promises::is_intact(state) {
+    if delivered.is_none_or(|d| d.asked != asked(object)) || !promises::is_intact(state) {
         return Err("the Secret holds a credential that the spec does not ask for".into());
     }
     Ok(())
@@ -242,6 +248,10 @@ fn as_it_should_be(state: &State) -> Result<(), String> {
 
 /// The object is gone: its Secret too, unless it was to stay; then what it holds lives.
 fn nothing_is_left(state: &State) -> Result<(), String> {
+    if state.aside.as_ref().is_some_and(|s| s.delivered.is_some()) && matches!(state.end, End::Orderly | End::Retained)
+    {
+        return Err("the object is gone, and its former Secret is there".into());
+    }
     let holds = state.secret.as_ref().is_some_and(|s| s.delivered.is_some());
     match state.end {
         End::Retained => {

@@ -33,6 +33,7 @@ pub struct Requests {
     pub fence_on_seen: bool,
     /// The Secret is taken over as it was seen.
     pub claim_on_seen: bool,
+
     /// The Secret is deleted as it was seen.
     pub delete_on_seen: bool,
     /// The finalizer is removed from the version of the object that was decided on.
@@ -53,6 +54,7 @@ impl Rules {
             burn_at_version: true,
             fence_on_seen: true,
             claim_on_seen: true,
+
             delete_on_seen: true,
             release_at_version: true,
         },

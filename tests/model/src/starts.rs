@@ -24,6 +24,10 @@ pub enum Start {
     Edited,
     /// The same, by what can be had in place.
     EditedInPlace,
+    /// It was Ready, and is to have another Secret.
+    Renamed,
+    /// It was Ready, and is to have another issuer.
+    Reissued,
     /// It was Ready, and somebody asked for a new credential.
     Requested,
     /// Its spec was edited, and it asks for client and Secret to stay when it goes.
@@ -43,6 +47,8 @@ pub const STARTS: &[Start] = &[
     Start::Lost,
     Start::Edited,
     Start::EditedInPlace,
+    Start::Renamed,
+    Start::Reissued,
     Start::Requested,
     Start::Retaining,
     Start::Rotated,
@@ -57,10 +63,12 @@ impl Start {
         let mut state = match self {
             Self::New => new,
             Self::Ready => ready(new),
-            Self::Lost => lost(new),
+            Self::Lost => after(Event::DeleteSecret, new),
             Self::Edited => edited(new),
-            Self::EditedInPlace => edited_in_place(new),
-            Self::Requested => requested(new),
+            Self::EditedInPlace => after(Event::EditInPlace, new),
+            Self::Renamed => after(Event::MoveSecret, new),
+            Self::Reissued => after(Event::MoveIssuer, new),
+            Self::Requested => after(Event::Rotate, new),
             Self::Retaining => retaining(edited(new)),
             Self::Rotated => rotated(edited(new)),
             Self::Open => open(edited(new)),
@@ -77,28 +85,15 @@ fn ready(new: State) -> State {
     State { left, ..rest::settled(new, &Rules::ALL).expect("a new object comes to rest") }
 }
 
-fn lost(new: State) -> State {
+/// It was Ready, and then this happened.
+fn after(event: Event, new: State) -> State {
     let mut state = ready(new);
-    state.happen(Event::DeleteSecret);
+    state.happen(event);
     state
 }
 
 fn edited(new: State) -> State {
-    let mut state = ready(new);
-    state.happen(Event::EditSpec);
-    state
-}
-
-fn edited_in_place(new: State) -> State {
-    let mut state = ready(new);
-    state.happen(Event::EditInPlace);
-    state
-}
-
-fn requested(new: State) -> State {
-    let mut state = ready(new);
-    state.happen(Event::Rotate);
-    state
+    after(Event::EditSpec, new)
 }
 
 fn retaining(mut state: State) -> State {

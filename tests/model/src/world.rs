@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use c1_operator::{
-    api::{Overlap, PersonalClient, PersonalClientSpec},
+    api::{IssuerKind, IssuerRef, Overlap, PersonalClient, PersonalClientSpec},
     plan::{SecretSeen, Timing, marker},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
@@ -17,9 +17,13 @@ pub const CLUSTER: &str = "c";
 pub const HOST: &str = "h";
 /// The issuer's C1 user.
 pub const USER: &str = "user";
+/// The C1 user of the other issuer, [`other_issuer`].
+pub const OTHER_USER: &str = "other";
 const NAMESPACE: &str = "ci";
 /// Name of the object.
 pub const NAME: &str = "deployer";
+/// Where its Secret may be beside that.
+pub const ELSEWHERE: &str = "elsewhere";
 
 /// How long a replaced client lives on.
 pub const OVERLAP: Duration = Duration::from_secs(30);
@@ -87,12 +91,16 @@ pub struct State {
     pub now: u32,
     /// The object.
     pub object: Option<Printed<PersonalClient>>,
-    /// The Secret of the name that it wants.
+    /// The Secret that counts for it.
     pub secret: Option<Printed<SecretSeen>>,
+    /// Its name is [`ELSEWHERE`], and not [`NAME`].
+    pub is_elsewhere: bool,
+    /// The Secret of the other of the two names.
+    pub aside: Option<Printed<SecretSeen>>,
     /// The clients at C1, in the order in which they were made.
     pub clients: Vec<AtC1>,
-    /// Creates whose callers gave up, and that may still take effect: display names, and when their attempts count as old.
-    pub late: Vec<(String, u32)>,
+    /// Creates whose callers gave up, and that may still take effect: display names, as whom, and when their attempts count as old.
+    pub late: Vec<(String, &'static str, u32)>,
     /// The replicas.
     pub replicas: Vec<Replica>,
     /// A backup that may be restored.
@@ -126,6 +134,16 @@ pub fn owner() -> String {
     marker::owner(CLUSTER, NAMESPACE, NAME)
 }
 
+/// Another issuer, of the same tenant, as another user.
+pub fn other_issuer() -> IssuerRef {
+    IssuerRef { kind: IssuerKind::ClusterClientIssuer, name: "other".into() }
+}
+
+/// As whom an issuer calls.
+pub fn user_of(issuer: &IssuerRef) -> &'static str {
+    if *issuer == other_issuer() { OTHER_USER } else { USER }
+}
+
 /// Wall time.
 pub fn time(seconds: u32) -> Timestamp {
     Timestamp::from_second(1_000_000 + i64::from(seconds)).expect("small")
@@ -143,6 +161,8 @@ impl State {
             now: 0,
             object: None,
             secret: None,
+            is_elsewhere: false,
+            aside: None,
             clients: vec![],
             late: vec![],
             replicas: vec![Replica::default(); replicas],
@@ -175,6 +195,21 @@ impl State {
         };
         let spec = PersonalClientSpec { scoped_roles: Some(vec!["role".into()]), ..PersonalClientSpec::default() };
         self.put_object(PersonalClient { metadata, spec, status: None });
+    }
+
+    /// The Secret of this name.
+    pub fn secret_of(&self, name: &str) -> Option<&Printed<SecretSeen>> {
+        if (name == ELSEWHERE) == self.is_elsewhere { self.secret.as_ref() } else { self.aside.as_ref() }
+    }
+
+    /// The same, to change.
+    pub fn secret_mut(&mut self, name: &str) -> &mut Option<Printed<SecretSeen>> {
+        if (name == ELSEWHERE) == self.is_elsewhere { &mut self.secret } else { &mut self.aside }
+    }
+
+    /// Name of the Secret that counts.
+    pub fn secret_name(&self) -> &'static str {
+        if self.is_elsewhere { ELSEWHERE } else { NAME }
     }
 
     /// A name that was never used.

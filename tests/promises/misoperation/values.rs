@@ -41,8 +41,8 @@ fn known(good: [Value; 2], bad: Vec<Bad>) -> Values {
     Values { good, fixed: None, bad, beside: json!({}) }
 }
 
-fn fixed(good: [Value; 2], words: &'static str, beside: Value) -> Values {
-    Values { good, fixed: Some(words), bad: vec![], beside }
+fn fixed(good: [Value; 2], words: &'static str) -> Values {
+    Values { fixed: Some(words), ..known(good, vec![]) }
 }
 
 /// The values of a field of a kind (by its plural). Panics when nobody has said them.
@@ -82,19 +82,17 @@ fn of_personal_clients(path: &str) -> Option<Values> {
         "expires" => lifetimes(),
         "allowSourceCidr" => networks(),
         "scopedRoles" => known(roles(), vec![Bad::Told(json!(["no-such-role"]), Reason::RoleNotFound)]),
-        "issuerRef.kind" => fixed(
-            [json!("ClusterClientIssuer"), json!("ClientIssuer")],
-            "the issuer cannot change",
-            json!({"issuerRef": {"name": "default"}}),
-        ),
-        "issuerRef.name" => fixed(
-            [json!("default"), json!("other")],
-            "the issuer cannot change",
-            json!({"issuerRef": {"kind": "ClusterClientIssuer"}}),
-        ),
-        "secretName" => fixed([json!("walked-one"), json!("walked-two")], "the Secret's name cannot change", json!({})),
+        "issuerRef.kind" => {
+            let good = [json!("ClusterClientIssuer"), json!("ClientIssuer")];
+            Values { beside: json!({"issuerRef": {"name": "default"}}), ..known(good, vec![]) }
+        }
+        "issuerRef.name" => {
+            let beside = json!({"issuerRef": {"kind": "ClusterClientIssuer"}});
+            Values { beside, ..known([json!("default"), json!("other")], vec![]) }
+        }
+        "secretName" => known([json!("walked-one"), Value::Null], vec![]),
         "secretTemplate.type" => {
-            fixed([json!("example.com/c1"), json!("example.com/c2")], "the Secret's type cannot change", json!({}))
+            fixed([json!("example.com/c1"), json!("example.com/c2")], "the Secret's type cannot change")
         }
         "secretTemplate.labels" => {
             let bad = [

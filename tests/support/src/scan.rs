@@ -95,15 +95,17 @@ impl Scanner {
                 problems.insert(format!("Secret {name} holds another secret than that of its own client"));
             } else if held.iter().any(|number| Some(*number) == self.bootstrap) {
                 problems.insert(format!("Secret {name} holds the issuer's own secret"));
-            } else if owner_namespace(secret).is_some_and(|namespace| Some(namespace) != secret.namespace()) {
+            } else if owner(secret).is_some_and(|(namespace, _)| Some(namespace) != secret.namespace()) {
                 problems.insert(format!("Secret {name} is in another namespace than its PersonalClient"));
             }
+            // Of one object several may hold it, one after the other: its Secret moves.
+            let holder = owner(secret).map_or_else(|| name.clone(), |(namespace, name)| format!("{namespace}/{name}"));
             for number in held {
-                holders.entry(number).or_default().insert(name.clone());
+                holders.entry(number).or_default().insert(holder.clone());
             }
         }
         for holders in holders.values().filter(|holders| holders.len() > 1) {
-            problems.insert(format!("one secret is in several Secrets: {holders:?}"));
+            problems.insert(format!("one secret is in the Secrets of several objects: {holders:?}"));
         }
         problems.into_iter().collect()
     }
@@ -124,9 +126,10 @@ fn is_ours(secret: &Secret) -> bool {
     secret.labels().contains_key(MANAGED_LABEL) || secret.annotations().contains_key(DELIVERED_ANNOTATION)
 }
 
-fn owner_namespace(secret: &Secret) -> Option<String> {
+fn owner(secret: &Secret) -> Option<(String, String)> {
     let delivered: Value = serde_json::from_str(secret.annotations().get(DELIVERED_ANNOTATION)?).ok()?;
-    delivered["owner"]["namespace"].as_str().map(str::to_owned)
+    let text = |key: &str| delivered["owner"][key].as_str().map(str::to_owned);
+    Some((text("namespace")?, text("name")?))
 }
 
 /// The secret, the key in it, and both as they look inside anything that was encoded by base64.

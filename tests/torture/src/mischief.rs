@@ -32,6 +32,10 @@ pub enum Mischief {
     Edit(usize),
     /// … as it can be had in place.
     EditInPlace(usize),
+    /// Another name for the Secret, or the former one again.
+    MoveSecret(usize),
+    /// Another issuer, or the former one again.
+    MoveIssuer(usize),
     /// A new credential is asked for.
     Rotate(usize),
     /// An object is deleted.
@@ -66,6 +70,8 @@ impl Mischief {
         match self {
             Self::Edit(object)
             | Self::EditInPlace(object)
+            | Self::MoveSecret(object)
+            | Self::MoveIssuer(object)
             | Self::Rotate(object)
             | Self::Delete(object)
             | Self::Create(object)
@@ -93,6 +99,8 @@ impl Mischief {
             Self::Partition(_) => "partition",
             Self::Edit(_) => "edit",
             Self::EditInPlace(_) => "edit in place",
+            Self::MoveSecret(_) => "Secret renamed",
+            Self::MoveIssuer(_) => "issuer changed",
             Self::Rotate(_) => "rotation requested",
             Self::Delete(_) => "delete",
             Self::Create(_) => "create",
@@ -197,6 +205,10 @@ impl Schedule {
         for _ in 0..objects / 2 {
             events.once(&mut dice, lasts, |dice| Mischief::EditInPlace(dice.random_range(0..objects)));
             events.once(&mut dice, lasts, |dice| Mischief::Rotate(dice.random_range(0..objects)));
+            events.once(&mut dice, lasts, |dice| Mischief::MoveSecret(dice.random_range(0..objects)));
+        }
+        for _ in 0..objects / 4 {
+            events.once(&mut dice, lasts, |dice| Mischief::MoveIssuer(dice.random_range(0..objects)));
         }
         for _ in 0..objects / 10 {
             events.once(&mut dice, lasts, |dice| Mischief::DeleteSecret(dice.random_range(0..objects)));

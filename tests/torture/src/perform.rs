@@ -8,7 +8,7 @@ use testkit::control_plane;
 
 use crate::{
     mischief::{Mischief, Victim},
-    stage::{Place, Stage},
+    stage::{OTHER_ISSUER, Place, Stage},
 };
 
 /// Longer than a lease and a retry.
@@ -77,6 +77,8 @@ impl Stage {
             }
             Mischief::Edit(_)
             | Mischief::EditInPlace(_)
+            | Mischief::MoveSecret(_)
+            | Mischief::MoveIssuer(_)
             | Mischief::Rotate(_)
             | Mischief::Delete(_)
             | Mischief::Create(_)
@@ -182,6 +184,16 @@ impl Stage {
             Mischief::Rotate(_) => {
                 let now = format!("after {:.3} s", self.journal.elapsed().as_secs_f64());
                 self.patch(&place, json!({"metadata": {"annotations": {ROTATE_ANNOTATION: now}}})).await;
+            }
+            Mischief::MoveSecret(_) => {
+                let named = self.get(&place).await.is_some_and(|object| object.spec.secret_name.is_some());
+                let name = (!named).then(|| format!("{}-moved", place.name));
+                self.patch(&place, json!({"spec": {"secretName": name}})).await;
+            }
+            Mischief::MoveIssuer(_) => {
+                let named = self.get(&place).await.is_some_and(|object| object.spec.issuer_ref.is_some());
+                let other = (!named).then(|| json!({"kind": "ClusterClientIssuer", "name": OTHER_ISSUER}));
+                self.patch(&place, json!({"spec": {"issuerRef": other}})).await;
             }
             Mischief::EditInPlace(_) => {
                 let name = format!("edited after {:.3} s", self.journal.elapsed().as_secs_f64());

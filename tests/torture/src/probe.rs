@@ -7,14 +7,14 @@ use std::{
 
 use c1_operator::{
     api::{DELIVERED_ANNOTATION, PersonalClient},
-    plan::{Delivered, status},
+    plan::{Delivered, SecretOwner, status},
 };
 use futures::{StreamExt as _, stream};
 use testkit::SecretData;
 
 use crate::{
     perform::ALTERED,
-    stage::{OVERLAP, Place, Stage},
+    stage::{OVERLAP, Place, Stage, secret_place},
 };
 
 const AT_ONCE: usize = 4;
@@ -37,11 +37,13 @@ pub async fn probe(stage: &Stage) {
     loop {
         let now = Instant::now();
         let objects = stage.all().await;
-        for (place, secret) in stage.all_secrets().await {
+        for (at, secret) in stage.all_secrets().await {
+            let Some(owner) = owner(&secret) else { continue };
+            let place = Place { namespace: at.namespace, name: owner.name };
             let ready = objects.get(&place).is_some_and(|object| vouches_for(object, &secret));
             if ready && secret.client_secret() != ALTERED {
                 let id = secret.client_id().to_owned();
-                held.insert(id, Held { owner: owner(&secret), place, secret, last: now });
+                held.insert(id, Held { owner: owner.uid, place, secret, last: now });
             }
         }
         held.retain(|_, h| h.last.elapsed() < OVERLAP);
@@ -62,10 +64,10 @@ fn vouches_for(object: &PersonalClient, secret: &SecretData) -> bool {
         && said.client.as_ref().is_some_and(|client| client.client_id == secret.client_id())
 }
 
-/// The UID of the object that a Secret was delivered for.
-fn owner(secret: &SecretData) -> String {
-    let delivered = secret.annotation(DELIVERED_ANNOTATION).and_then(|text| serde_json::from_str(text).ok());
-    delivered.map(|delivered: Delivered| delivered.owner.uid).unwrap_or_default()
+/// The object that a Secret was delivered for.
+fn owner(secret: &SecretData) -> Option<SecretOwner> {
+    let delivered: Delivered = serde_json::from_str(secret.annotation(DELIVERED_ANNOTATION)?).ok()?;
+    Some(delivered.owner)
 }
 
 impl Stage {
@@ -83,7 +85,7 @@ impl Stage {
             return;
         }
         let (place, late) = (&held.place, ended.duration_since(held.last));
-        let secret = self.secret(place).await;
+        let secret = self.secret(&secret_place(place, &object)).await;
         if secret.is_some_and(|now| vouches_for(&object, &now) && now.data == held.secret.data) {
             self.journal
                 .violated(format!("P1: {place} is Ready, and its Secret with client {id} does not log in: {why}"));

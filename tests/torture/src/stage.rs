@@ -14,7 +14,11 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use testkit::{Namespace, Options, SecretData, World, cluster::TEST_LABEL, proxy::ApiProxy};
+use testkit::{
+    Namespace, Options, SecretData, World,
+    cluster::{OPERATOR_NAMESPACE, TEST_LABEL},
+    proxy::ApiProxy,
+};
 
 use crate::{foreign::Foreign, journal::Journal, replica::Replica};
 
@@ -24,6 +28,8 @@ pub const OVERLAP: Duration = Duration::from_secs(3);
 /// How long C1 may take to show what a create made. A removal waits for so long after the last attempt could have been sent, and no
 /// longer: what a request makes later would be an orphan. So it is longer than [`LATE`](crate::mischief::LATE) and C1 standing still.
 const SETTLE: Duration = Duration::from_secs(10);
+/// The issuer beside `default`: of the same tenant, as another user.
+pub const OTHER_ISSUER: &str = "other";
 /// How long the API server may be away.
 const AWAY: Duration = Duration::from_mins(1);
 
@@ -86,6 +92,12 @@ impl Stage {
             namespaces.push(world.namespace(&format!("ns{n}")).await);
         }
         let foreign = Foreign::put(&world, &namespaces).await;
+        let user = world.c1.create_user().await;
+        let data = [("clientId", user.client_id.as_str()), ("clientSecret", user.client_secret.as_str())];
+        world.put_secret(OPERATOR_NAMESPACE, "other-credentials", &data).await;
+        world
+            .issuer(OTHER_ISSUER, |spec| spec["auth"]["oauth"]["secretRef"]["name"] = json!("other-credentials"))
+            .await;
         Self {
             world,
             namespaces,
@@ -188,14 +200,18 @@ impl Stage {
 
     /// Merges into the Secret of an object, if it is there.
     pub async fn patch_secret(&self, place: &Place, merge: Value) {
-        let (api, patch) = (self.secrets(place), Patch::Merge(merge));
-        persist(async || api.patch(&place.name, &PatchParams::default(), &patch).await).await;
+        let (api, patch, name) = (self.secrets(place), Patch::Merge(merge), self.secret_name(place).await);
+        persist(async || api.patch(&name, &PatchParams::default(), &patch).await).await;
     }
 
     /// Deletes the Secret of an object, if it is there.
     pub async fn delete_secret(&self, place: &Place) {
-        let api = self.secrets(place);
-        persist(async || api.delete(&place.name, &DeleteParams::default()).await).await;
+        let (api, name) = (self.secrets(place), self.secret_name(place).await);
+        persist(async || api.delete(&name, &DeleteParams::default()).await).await;
+    }
+
+    async fn secret_name(&self, place: &Place) -> String {
+        self.get(place).await.map_or_else(|| place.name.clone(), |object| secret_place(place, &object).name)
     }
 
     /// An object.
@@ -204,7 +220,7 @@ impl Stage {
         persist(async || api.get(&place.name).await).await
     }
 
-    /// The Secret of an object.
+    /// A Secret.
     pub async fn secret(&self, place: &Place) -> Option<SecretData> {
         let api = self.secrets(place);
         persist(async || api.get(&place.name).await).await.map(SecretData::from)
@@ -234,6 +250,13 @@ impl Stage {
         }
         secrets
     }
+}
+
+/// Where the Secret of an object is: where its status says, until it has moved.
+#[must_use]
+pub fn secret_place(place: &Place, object: &PersonalClient) -> Place {
+    let said = object.status.as_ref().and_then(|status| status.secret_name.as_deref());
+    Place { name: said.unwrap_or_else(|| object.secret_name()).to_owned(), ..place.clone() }
 }
 
 /// Asks again while the API server is away, or overloaded. `None`: what was asked for cannot be (it is not there, or there

@@ -6,7 +6,7 @@ use std::{
 };
 
 use c1_operator::{
-    api::{ConditionType, Reason, condition},
+    api::{ConditionType, DELIVERED_ANNOTATION, Reason, condition},
     plan::status,
 };
 use futures::{StreamExt as _, stream};
@@ -15,7 +15,7 @@ use testkit::{LedgerClient, SecretData, proxy::Weather};
 
 use crate::{
     foreign::BLOCKED,
-    stage::{Place, Stage},
+    stage::{Place, Stage, secret_place},
 };
 
 const READY_WITHIN: Duration = Duration::from_mins(2);
@@ -76,7 +76,7 @@ impl Stage {
         self.within(READY_WITHIN, async || self.not_ready().await.into_values().collect()).await;
         self.within(CLEAN_WITHIN, async || self.not_one_each().await).await;
         let mut secrets = self.all_secrets().await;
-        secrets.retain(|_, secret| secret.annotation(c1_operator::api::DELIVERED_ANNOTATION).is_some());
+        secrets.retain(|_, secret| secret.annotation(DELIVERED_ANNOTATION).is_some());
         stream::iter(secrets).for_each_concurrent(AT_ONCE, |(place, secret)| self.logs_in_at_last(place, secret)).await;
         for place in self.all().await.keys() {
             self.delete(place).await;
@@ -146,14 +146,17 @@ impl Stage {
     async fn not_one_each(&self) -> Vec<String> {
         let mut wrong = vec![];
         let mut current: BTreeMap<String, Place> = BTreeMap::new();
-        let secrets = self.all_secrets().await;
+        let mut secrets = self.all_secrets().await;
+        secrets.retain(|_, secret| secret.annotation(DELIVERED_ANNOTATION).is_some());
         for (place, object) in self.all().await {
+            let secret = secrets.remove(&secret_place(&place, &object));
             let Some(client) = object.status.and_then(|s| s.client) else { continue };
-            if secrets.get(&place).is_none_or(|secret| secret.client_id() != client.client_id) {
+            if secret.is_none_or(|secret| secret.client_id() != client.client_id) {
                 wrong.push(format!("P1: the Secret of {place} does not hold {}, which status names", client.client_id));
             }
             current.insert(client.id, place);
         }
+        wrong.extend(secrets.into_keys().map(|place| format!("P2: Secret {place} stays, and is nobody's")));
         let live = self.world.c1.live().await;
         let ours = live.iter().filter(|client| client.display_name.contains("[k8s") && !self.foreign.holds(&client.id));
         for client in ours.filter(|client| !current.contains_key(&client.id)) {

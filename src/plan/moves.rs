@@ -1,0 +1,184 @@
+//! The spec wants the Secret under another name than it has: the credential moves there, and no copy stays behind.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    decide::{Decision, SECRET_UNREADABLE},
+    evidence::Opened,
+    flight::Anchor,
+    need::{Bar, lost},
+    observed::SecretView,
+    record::{Delivered, FormerSecret, Record, SecretSeen},
+    step::{Need, Plan, RelocateStep, Step, TidyStep},
+};
+use crate::api::{IssuedClient, Reason};
+
+/// What a move comes to now.
+pub(super) enum Moving {
+    /// This is to be done for it.
+    Goes(Plan),
+    /// It cannot go on now, which must not hold up a renewal.
+    Waits(Plan),
+}
+
+impl Decision<'_> {
+    /// Whether the credential is not where the spec wants it.
+    pub(super) fn is_misplaced(&self) -> bool {
+        self.o.object.secret_name() != self.secret_name
+    }
+
+    /// The credential works, and the spec asks for something that is changed without a new one.
+    pub(super) fn is_unfulfilled(&self, client: &IssuedClient) -> bool {
+        self.is_misplaced() || self.is_unapplied(client)
+    }
+
+    /// Where a new client is delivered. What is lost, or was never there, has nothing to move first.
+    pub(super) fn target(&self, need: Need) -> &str {
+        if need == Need::First || lost(need).is_some() { self.o.object.secret_name() } else { &self.secret_name }
+    }
+
+    pub(super) fn view_of(&self, secret_name: &str) -> Option<&SecretView> {
+        if secret_name == self.secret_name { Some(&self.o.secret) } else { self.o.others.get(secret_name) }
+    }
+
+    /// A credential that can be moved is, before it is replaced or changed; former Secrets go before that.
+    pub(super) fn relocation(&self) -> Option<Moving> {
+        let from = self.movable()?;
+        if let Some(plan) = self.tidying().filter(|_| !self.o.tidy_failed) {
+            return Some(Moving::Goes(plan));
+        }
+        self.is_misplaced().then(|| self.relocate(from))
+    }
+
+    /// The Secret, when it holds the client that status names, as far as is known.
+    fn movable(&self) -> Option<&SecretSeen> {
+        let (seen, _) = self.ours()?;
+        let whole = self.need().is_none_or(|need| need.is_ok_and(|(need, _)| lost(need).is_none()));
+        (whole && self.status.client.is_some()).then_some(seen)
+    }
+
+    fn relocate(&self, from: &SecretSeen) -> Moving {
+        let to = self.o.object.secret_name();
+        let wait = |until| Moving::Waits(self.with_time(Plan { step: Step::Nothing, wake: Some(until) }));
+        match self.view_of(to) {
+            Some(SecretView::Absent) => {}
+            Some(SecretView::Present(seen)) => {
+                let Some(delivered) = self.former(to, seen) else {
+                    return Moving::Waits(self.with_time(self.taken(to)));
+                };
+                if let Some(step) = self.owed_by(delivered) {
+                    return Moving::Goes(self.step(step));
+                }
+            }
+            None | Some(SecretView::Unknown(_)) => return wait(self.now + SECRET_UNREADABLE),
+        }
+        if let Some(until) = self.backoff(None).max(self.moved_by_another()) {
+            return wait(until);
+        }
+        let over = match self.view_of(to) {
+            Some(SecretView::Present(seen)) => {
+                Some(Anchor { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() })
+            }
+            _ => None,
+        };
+        let mut record = self.remembering(self.without_open(), &[&self.secret_name, to]);
+        record.moving = Some(FormerSecret { secret_name: to.into(), since: self.now });
+        let step = RelocateStep { from: Box::new(from.clone()), to: to.into(), over, record };
+        Moving::Goes(self.step(Step::Relocate(Box::new(step))))
+    }
+
+    fn taken(&self, to: &str) -> Plan {
+        let message = format!(
+            "Secret {to} exists and was not made by the operator for this object, so the credential stays in Secret {}: delete or rename it, or choose another secretName",
+            self.secret_name
+        );
+        self.not_ready(Reason::SecretConflict, &message)
+    }
+
+    /// Whatever keeps it from moving, time goes on.
+    fn with_time(&self, plan: Plan) -> Plan {
+        Plan { wake: plan.wake.into_iter().chain(self.next_time()).min(), ..plan }
+    }
+
+    /// The record without an open attempt: a maker that stands still must not write the Secret that is left, nor make it anew.
+    fn without_open(&self) -> Record {
+        match self.opened() {
+            // It made nothing, or it is not known what.
+            Opened::Nothing | Opened::Guess => self.record.burnt(self.now),
+            // It needs no end; or its client is used by somebody, and not ours to delete.
+            _ => Record { open: None, ..self.record.clone() },
+        }
+    }
+
+    /// An attempt that came to nothing at an issuer that the object names no more: it would be held for it until the next one.
+    pub(super) fn closing(&self) -> Option<Plan> {
+        let open = self.record.open.as_ref().filter(|open| open.issuer_ref != self.o.object.issuer_ref())?;
+        let ended = !matches!(self.opened(), Opened::No | Opened::Young(_) | Opened::NeedList | Opened::Unproven);
+        (ended && !self.is_carried(&open.attempt)).then(|| self.step(Step::Close(self.without_open())))
+    }
+
+    /// A former Secret, which nobody needs any more.
+    fn tidying(&self) -> Option<Plan> {
+        let wanted = self.o.object.secret_name();
+        self.formers()
+            .find(|(name, ..)| *name != wanted)
+            .map(|(name, seen, delivered)| self.tidy(name, seen, delivered))
+    }
+
+    /// What only it names would be forgotten with it.
+    fn tidy(&self, name: &str, seen: &SecretSeen, delivered: &Delivered) -> Plan {
+        let at = Anchor { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() };
+        let record = self.remembering(self.record.clone(), &[]);
+        let step = TidyStep { name: name.to_owned(), at, record };
+        self.step(self.owed_by(delivered).unwrap_or(Step::Tidy(Box::new(step))))
+    }
+
+    /// The record with the former Secrets that are there, and these.
+    fn remembering(&self, record: Record, names: &[&str]) -> Record {
+        let there = self.formers().map(|(name, ..)| name).filter(|name| !names.contains(name));
+        record.remembering(there.chain(names.iter().copied()), self.now)
+    }
+
+    /// Until when the move that is wanted may be under way, by another.
+    fn moved_by_another(&self) -> Option<Timestamp> {
+        let moving = self.record.moving.as_ref().filter(|moving| moving.secret_name == self.o.object.secret_name())?;
+        let old_in = self.old_in(moving.since);
+        (!old_in.is_zero() && self.guards.wait_for_move).then(|| self.now + old_in)
+    }
+
+    /// The Secrets of ours that stand on record under a name that does not count any more.
+    pub(super) fn formers(&self) -> impl Iterator<Item = (&str, &SecretSeen, &Delivered)> {
+        self.o.others.iter().filter_map(|(name, view)| match view {
+            SecretView::Present(seen) => Some((name.as_str(), seen.as_ref(), self.former(name, seen)?)),
+            _ => None,
+        })
+    }
+
+    fn former<'b>(&self, name: &str, seen: &'b SecretSeen) -> Option<&'b Delivered> {
+        let uid = self.o.object.metadata.uid.as_ref();
+        let on_record = self.record.elsewhere.iter().any(|e| e.secret_name == name);
+        seen.delivered.as_ref().filter(|d| on_record && d.is_of(&self.marker_owner) && uid == Some(&d.owner.uid))
+    }
+
+    /// Whether something that is not ours, or not known to be, stands where a new client would be delivered.
+    pub(super) fn target_bars(&self, target: &str) -> Result<(), Bar> {
+        match self.view_of(target) {
+            None | Some(SecretView::Unknown(_)) => Err(Bar::Pause(self.now + SECRET_UNREADABLE)),
+            Some(SecretView::Present(seen)) if !self.may_deliver_over(target, seen) => {
+                let message = format!(
+                    "Secret {target} exists and was not made by the operator for this object: delete or rename it, or choose another secretName"
+                );
+                Err(Bar::Because(Reason::SecretConflict, message))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// One that is ours, or of an object of this very name that does not live any more.
+    fn may_deliver_over(&self, target: &str, seen: &SecretSeen) -> bool {
+        let ours = seen.delivered.as_ref().filter(|d| d.is_of(&self.marker_owner));
+        let uid = self.o.object.metadata.uid.as_ref();
+        let copied = |d: &Delivered| uid == Some(&d.owner.uid) && target != self.secret_name;
+        ours.is_some_and(|d| !copied(d) || self.former(target, seen).is_some())
+    }
+}

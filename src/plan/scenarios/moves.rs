@@ -1,0 +1,477 @@
+//! Moves: the credential goes to a Secret of another name, and no copy stays.
+
+use super::{super::*, case::Case, servers::GUARDS};
+use crate::api::{DeletionPolicy, PersonalClientStatus, Reason};
+
+/// The spec asks for another Secret than that which holds the credential.
+fn moving() -> Case {
+    let mut case = Case::ready();
+    case.o.object.spec.secret_name = Some("elsewhere".into());
+    case.o.object.metadata.generation = Some(2);
+    case.o.others.insert("elsewhere".into(), SecretView::Absent);
+    case
+}
+
+/// A Secret with a copy of what the current one holds.
+fn copy(case: &mut Case) -> SecretSeen {
+    let mut seen = case.secret().clone();
+    (seen.uid, seen.resource_version) = ("copy".into(), "77".into());
+    seen
+}
+
+fn remembers(case: &mut Case, names: &[&str]) {
+    let record = case.recorded_attempts().remembering(names.iter().copied(), case.now);
+    case.record(&record);
+}
+
+fn remembered(record: &Record) -> Vec<&str> {
+    record.elsewhere.iter().map(|e| e.secret_name.as_str()).collect()
+}
+
+fn relocation(case: &Case) -> RelocateStep {
+    match case.step() {
+        Step::Relocate(step) => *step,
+        other => panic!("nothing is moved, but {other:?}"),
+    }
+}
+
+/// Which Secret is tidied.
+fn tidied(case: &Case) -> String {
+    match case.step() {
+        Step::Tidy(step) => step.name,
+        other => panic!("nothing is tidied, but {other:?}"),
+    }
+}
+
+fn done(version: &str) -> Answer {
+    Answer::Done(Anchor { uid: "u".into(), resource_version: version.into() })
+}
+
+/// After it was moved: the copy is what counts, and the former Secret is still there.
+fn moved() -> Case {
+    let mut case = moving();
+    let former = case.secret().clone();
+    let copy = copy(&mut case);
+    remembers(&mut case, &["deployer", "elsewhere"]);
+    case.status().secret_name = Some("elsewhere".into());
+    case.status().secret_resource_version = Some(copy.resource_version.clone());
+    case.status().observed_generation = 2;
+    case.o.secret = SecretView::Present(Box::new(copy));
+    case.o.others = [("deployer".to_owned(), SecretView::Present(Box::new(former)))].into();
+    case
+}
+
+/// The move, as far as these answers bring it.
+fn underway(case: &Case, answers: &[&str]) -> Next {
+    let start = Relocate::start(relocation(case), case.o.object.clone());
+    answers.iter().fold(start, |(flight, _), version| next(flight, done(version), case.now, GUARDS))
+}
+
+/// What it came to.
+fn landed_as((flight, effect): Next) -> Outcome {
+    match (flight, effect) {
+        (Flight::Landed(outcome), None) => *outcome,
+        other => panic!("it goes on: {other:?}"),
+    }
+}
+
+#[test]
+fn the_credential_is_copied_and_then_recorded() {
+    let case = moving();
+    let step = relocation(&case);
+    assert_eq!(step.to, "elsewhere");
+    assert_eq!(remembered(&step.record), ["deployer", "elsewhere"], "both are known before anything is written");
+    assert!(matches!(underway(&case, &[]).1, Some(Effect::Burn { .. })));
+    let (_, effect) = underway(&case, &["8"]);
+    assert!(matches!(&effect, Some(Effect::Copy { to, .. }) if to == "elsewhere"), "{effect:?}");
+    let (_, effect) = underway(&case, &["8", "9"]);
+    let Some(Effect::Record { at, status }) = effect else { panic!("{effect:?}") };
+    assert_eq!(at.resource_version, "8", "on what was intended");
+    let before = case.o.object.status.clone().unwrap();
+    let after = PersonalClientStatus {
+        secret_name: Some("elsewhere".into()),
+        secret_resource_version: Some("9".into()),
+        ..before
+    };
+    assert_eq!(*status, after, "where it is, and nothing of how it is");
+    assert!(matches!(landed_as(underway(&case, &["8", "9", "10"])), Outcome::Moved { .. }));
+}
+
+#[test]
+fn a_copy_that_is_refused_is_said_and_one_that_is_not_needed_any_more_is_looked_at() {
+    let case = moving();
+    let after = |answer: Answer| landed_as(next(underway(&case, &["8"]).0, answer, case.now, GUARDS));
+    let refused = Answer::Refused { reason: Reason::SecretRefused, message: "quota".into() };
+    assert!(matches!(after(refused), Outcome::Failed { reason: Reason::SecretRefused, unsent: false, .. }));
+    for answer in [Answer::Conflict, Answer::Gone, Answer::OutOfTime] {
+        assert!(matches!(after(answer), Outcome::LookAgain { .. }));
+    }
+    let burnt = next(underway(&case, &[]).0, Answer::Conflict, case.now, GUARDS);
+    assert!(matches!(landed_as(burnt), Outcome::LookAgain { .. }), "somebody has changed the object");
+}
+
+/// An object that goes may have been judged when there was no copy yet.
+#[test]
+fn a_copy_that_is_not_recorded_is_taken_back_when_the_object_goes() {
+    let unknown = || Answer::Unknown { reason: Reason::Unreachable, message: "no answer".into() };
+    let case = moving();
+    let object = |edit: &dyn Fn(&mut crate::api::PersonalClient)| {
+        let mut object = case.o.object.clone();
+        edit(&mut object);
+        Answer::Object(Some(Box::new(object)))
+    };
+    let going = |object: &mut crate::api::PersonalClient| {
+        object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.now));
+    };
+    for record in [Answer::Conflict, Answer::Gone, unknown(), Answer::OutOfTime] {
+        let looks = || {
+            let (flight, effect) = next(underway(&case, &["8", "9"]).0, record.clone(), case.now, GUARDS);
+            assert_eq!(effect, Some(Effect::ReadObject));
+            assert!(flight.cleans_up());
+            flight
+        };
+        let stays = next(looks(), object(&|_| ()), case.now, GUARDS);
+        assert!(matches!(landed_as(stays), Outcome::LookAgain { .. }), "it has it on record");
+        let recorded = |object: &mut crate::api::PersonalClient| {
+            going(object);
+            object.status.as_mut().unwrap().secret_name = Some("elsewhere".into());
+        };
+        assert!(matches!(landed_as(next(looks(), object(&recorded), case.now, GUARDS)), Outcome::LookAgain { .. }));
+        for gone in [Answer::Object(None), object(&going)] {
+            let (flight, effect) = next(looks(), gone, case.now, GUARDS);
+            let at = Anchor { uid: "u".into(), resource_version: "9".into() };
+            assert_eq!(effect, Some(Effect::DeleteSecret { name: "elsewhere".into(), at }));
+            assert!(flight.cleans_up());
+            let (again, effect) = next(flight.clone(), unknown(), case.now, GUARDS);
+            assert!(again.cleans_up() && matches!(effect, Some(Effect::DeleteSecret { .. })));
+            for ended in [done("9"), Answer::Gone] {
+                let outcome = landed_as(next(flight.clone(), ended, case.now, GUARDS));
+                assert!(matches!(outcome, Outcome::LookAgain { .. }));
+            }
+            let refused = Answer::Refused { reason: Reason::SecretRefused, message: "no".into() };
+            for failed in [refused, Answer::Conflict, Answer::OutOfTime] {
+                let outcome = landed_as(next(flight.clone(), failed, case.now, GUARDS));
+                let Outcome::Failed { message, .. } = outcome else { panic!("{outcome:?}") };
+                assert!(message.contains("Secret elsewhere may have been written"), "{message}");
+            }
+        }
+        let (flight, effect) = next(looks(), unknown(), case.now, GUARDS);
+        assert!(flight.cleans_up() && effect == Some(Effect::ReadObject), "it looks once more");
+        assert!(matches!(landed_as(next(flight, Answer::OutOfTime, case.now, GUARDS)), Outcome::Failed { .. }));
+    }
+}
+
+#[test]
+fn what_is_to_be_kept_is_not_taken_back() {
+    let mut case = moving();
+    case.o.object.spec.deletion_policy = Some(DeletionPolicy::Retain);
+    let (flight, _) = next(underway(&case, &["8", "9"]).0, Answer::Gone, case.now, GUARDS);
+    let gone = next(flight, Answer::Object(None), case.now, GUARDS);
+    assert!(matches!(landed_as(gone), Outcome::LookAgain { .. }), "it may have been recorded");
+}
+
+#[test]
+fn a_copy_whose_answer_was_lost_is_told_when_nobody_remembers_it() {
+    let unknown = Answer::Unknown { reason: Reason::Unreachable, message: "no answer".into() };
+    let case = moving();
+    let (flight, effect) = next(underway(&case, &["8"]).0, unknown, case.now, GUARDS);
+    assert_eq!(effect, Some(Effect::ReadObject));
+    let mut going = case.o.object.clone();
+    going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.now));
+    for remembers in [case.o.object.clone(), going] {
+        let read = Answer::Object(Some(Box::new(remembers)));
+        assert!(matches!(landed_as(next(flight.clone(), read, case.now, GUARDS)), Outcome::LookAgain { .. }));
+    }
+    let outcome = landed_as(next(flight, Answer::Object(None), case.now, GUARDS));
+    assert!(matches!(outcome, Outcome::Failed { reason: Reason::RevocationBlocked, .. }), "{outcome:?}");
+}
+
+/// Whoever moved the credential back meanwhile has written the object.
+#[test]
+fn a_former_secret_goes_on_the_version_that_was_decided_on() {
+    let case = moved();
+    let Step::Tidy(step) = case.step() else { panic!("{:?}", case.step()) };
+    assert_eq!(remembered(&step.record), ["elsewhere", "deployer"], "it is on record as long as it is there");
+    let begin = || Tidy::start((*step).clone(), Anchor::of(&case.o.object));
+    let (flight, effect) = begin();
+    let at = Anchor::of(&case.o.object);
+    assert_eq!(effect, Some(Effect::Burn { at, record: step.record.clone() }));
+    assert!(!flight.cleans_up());
+    for answer in [Answer::Conflict, Answer::Gone, Answer::OutOfTime] {
+        assert!(matches!(landed_as(next(begin().0, answer, case.now, GUARDS)), Outcome::LookAgain { .. }));
+    }
+    let (flight, effect) = next(begin().0, done("8"), case.now, GUARDS);
+    assert_eq!(effect, Some(Effect::DeleteSecret { name: "deployer".into(), at: step.at.clone() }));
+    for gone in [done("9"), Answer::Gone] {
+        let outcome = landed_as(next(flight.clone(), gone, case.now, GUARDS));
+        assert_eq!(outcome, Outcome::Tidied { name: "deployer".into(), uid: step.at.uid.clone() });
+    }
+    let refused = || Answer::Refused { reason: Reason::SecretRefused, message: "no".into() };
+    for flight in [begin().0, flight.clone()] {
+        let outcome = landed_as(next(flight, refused(), case.now, GUARDS));
+        assert_eq!(outcome, Outcome::Untidied { name: "deployer".into(), message: "no".into() });
+    }
+    assert!(matches!(landed_as(next(flight, Answer::Conflict, case.now, GUARDS)), Outcome::LookAgain { .. }));
+}
+
+#[test]
+fn the_former_secret_goes_when_status_names_the_new_one() {
+    let mut case = moved();
+    assert_eq!(tidied(&case), "deployer");
+    case.o.tidy_failed = true;
+    assert!(!matches!(case.step(), Step::Tidy(_)), "what cannot be deleted holds nothing up");
+    case.o.tidy_failed = false;
+    case.o.others.insert("deployer".into(), SecretView::Absent);
+    assert!(!matches!(case.step(), Step::Tidy(_) | Step::Relocate(_)));
+}
+
+/// A Secret that says it is ours may be somebody's copy.
+#[test]
+fn what_is_not_on_record_is_neither_deleted_nor_written() {
+    let mut case = moved();
+    case.record(&Record::default());
+    assert!(!matches!(case.step(), Step::Tidy(_)));
+    let mut case = moving();
+    let copy = copy(&mut case);
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(copy)));
+    assert_eq!(case.reason(), Reason::SecretConflict.as_str());
+}
+
+#[test]
+fn a_secret_of_that_name_that_is_not_ours_is_neither_deleted_nor_written() {
+    let mut case = moved();
+    let mut foreign = case.secret().clone();
+    foreign.delivered = None;
+    case.o.others.insert("deployer".into(), SecretView::Present(Box::new(foreign.clone())));
+    assert!(!matches!(case.step(), Step::Tidy(_)));
+    let mut case = moving();
+    remembers(&mut case, &["deployer", "elsewhere"]);
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    let (reason, message) = case.said();
+    assert_eq!(reason, Reason::SecretConflict.as_str());
+    assert!(message.contains("Secret elsewhere exists") && message.contains("stays in Secret deployer"), "{message}");
+    let mut namesakes = copy(&mut case);
+    namesakes.delivered.as_mut().unwrap().owner.uid = "another".into();
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(namesakes)));
+    assert_eq!(
+        case.reason(),
+        Reason::SecretConflict.as_str(),
+        "an earlier object's may hold a client that nothing else names"
+    );
+}
+
+/// The one who made it may be about to record it: the object is another version before it goes.
+#[test]
+fn a_copy_that_was_not_recorded_goes_before_another_is_made() {
+    let mut case = moving();
+    let copy = copy(&mut case);
+    remembers(&mut case, &["deployer", "elsewhere"]);
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(copy.clone())));
+    let step = relocation(&case);
+    let at = Anchor { uid: copy.uid.clone(), resource_version: copy.resource_version.clone() };
+    assert_eq!(step.over.as_ref(), Some(&at));
+    let (flight, effect) = underway(&case, &["8"]);
+    assert_eq!(effect, Some(Effect::DeleteSecret { name: "elsewhere".into(), at }));
+    for gone in [done("77"), Answer::Gone] {
+        let (_, effect) = next(flight.clone(), gone, case.now, GUARDS);
+        assert!(matches!(effect, Some(Effect::Copy { .. })), "{effect:?}");
+    }
+    let refused = Answer::Refused { reason: Reason::SecretRefused, message: "no".into() };
+    let outcome = landed_as(next(flight.clone(), refused, case.now, GUARDS));
+    assert!(matches!(outcome, Outcome::Failed { reason: Reason::SecretRefused, .. }));
+    assert!(matches!(landed_as(next(flight, Answer::Conflict, case.now, GUARDS)), Outcome::LookAgain { .. }));
+}
+
+/// Somebody may have read it.
+#[test]
+fn what_only_a_former_secret_names_is_named_before_it_goes() {
+    let mut case = moved();
+    let former = case.o.others.get_mut("deployer");
+    let Some(SecretView::Present(seen)) = former else { unreachable!() };
+    seen.delivered.as_mut().unwrap().client.id = "another".into();
+    case.lists("another", "attempt-9");
+    let Step::UpdateStatus(status) = case.step() else { panic!("{:?}", case.step()) };
+    assert_eq!(status.retiring[0].id, "another");
+    case.o.object.status = Some(*status);
+    assert_eq!(tidied(&case), "deployer");
+}
+
+#[test]
+fn whoever_changes_the_name_again_leaves_no_copy() {
+    let mut case = moving();
+    let copy = copy(&mut case);
+    remembers(&mut case, &["deployer", "elsewhere"]);
+    case.o.object.spec.secret_name = Some("third".into());
+    case.o.others =
+        [("elsewhere".to_owned(), SecretView::Present(Box::new(copy))), ("third".to_owned(), SecretView::Absent)]
+            .into();
+    assert_eq!(tidied(&case), "elsewhere");
+    case.o.object.spec.secret_name = None;
+    case.o.others.remove("third");
+    assert_eq!(tidied(&case), "elsewhere", "it was changed back");
+}
+
+#[test]
+fn what_cannot_be_read_waits() {
+    let mut case = moving();
+    case.o.others.insert("elsewhere".into(), SecretView::Unknown("why".into()));
+    let plan = case.plan();
+    assert!(plan.step == Step::Nothing && plan.wake > Some(case.now));
+    let mut case = moved();
+    case.o.others.insert("deployer".into(), SecretView::Unknown("why".into()));
+    assert!(!matches!(case.step(), Step::Tidy(_)));
+}
+
+#[test]
+fn the_maker_of_an_attempt_cannot_make_the_former_secret_anew() {
+    let mut case = moving();
+    case.begun("asleep", std::time::Duration::from_hours(1));
+    let step = relocation(&case);
+    assert!(step.record.open.is_none() && step.record.is_abandoned("asleep"));
+    let mut used = moving();
+    used.begun("asleep", std::time::Duration::from_hours(1));
+    used.lists("made", "asleep").last_used_at = Some(used.now);
+    let step = relocation(&used);
+    assert!(step.record.open.is_none() && !step.record.is_abandoned("asleep"), "somebody uses what it made");
+    let mut carried = moving();
+    let attempt = carried.status().client.as_ref().unwrap().attempt.clone();
+    carried.begun(&attempt, std::time::Duration::from_hours(1));
+    let step = relocation(&carried);
+    assert!(step.record.open.is_none() && !step.record.is_abandoned(&attempt), "it is the current one's");
+}
+
+#[test]
+fn what_is_lost_is_issued_where_the_spec_wants_it() {
+    let mut case = moving();
+    case.secret().content = Content::Altered;
+    let lost = status::not_ready(&case.status().clone(), Reason::SecretLost, "lost", 2, case.now);
+    *case.status() = lost;
+    let step = case.issue();
+    assert_eq!((step.secret_name.as_str(), &step.secret), ("elsewhere", &None));
+    assert_eq!(step.record.open.as_ref().unwrap().secret_name, "elsewhere");
+    assert_eq!(remembered(&step.record), ["deployer"], "what is there must not stay");
+    let mut foreign = case.secret().clone();
+    foreign.delivered = None;
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    assert_eq!(case.reason(), Reason::SecretConflict.as_str());
+    case.o.others.insert("elsewhere".into(), SecretView::Unknown("why".into()));
+    assert!(case.plan().wake > Some(case.now), "what cannot be read waits");
+}
+
+/// A maker that is to deliver may have done so: until that is known its Secret is the one that counts.
+#[test]
+fn while_a_first_client_is_made_the_secret_of_its_attempt_counts() {
+    let mut case = Case::new();
+    case.begun("a", std::time::Duration::ZERO);
+    case.o.object.spec.secret_name = Some("elsewhere".into());
+    let record = case.recorded_attempts();
+    assert_eq!(current_secret(&case.o.object, &record), "deployer");
+    assert_eq!(other_secrets(&case.o.object, &record), ["elsewhere".to_owned()].into());
+    assert_eq!(current_secret(&case.o.object, &record.burnt(case.now)), "elsewhere", "it came to nothing");
+    let left = record.leaving(&"a".into(), &crate::api::IssuerRef::default(), "deployer", &case.o.object, case.now);
+    assert_eq!(remembered(&left), ["deployer"], "and may yet deliver");
+}
+
+#[test]
+fn what_is_suspended_is_not_moved() {
+    let mut case = moving();
+    case.o.object.spec.suspend = Some(true);
+    assert!(!matches!(case.step(), Step::Relocate(_)));
+}
+
+#[test]
+fn a_move_that_is_refused_is_not_tried_without_a_pause() {
+    let mut case = moving();
+    case.fails(Reason::SecretRefused);
+    case.status().observed_generation = 2;
+    let plan = case.plan();
+    assert!(plan.step == Step::Nothing && plan.wake > Some(case.now), "{plan:?}");
+}
+
+#[test]
+fn a_removal_leaves_no_copy() {
+    let removed = |mut case: Case| -> Option<Vec<String>> {
+        case.o.object.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.now));
+        match case.step() {
+            Step::Remove(step) => Some(step.secrets.into_iter().map(|(name, ..)| name).collect()),
+            _ => None,
+        }
+    };
+    assert_eq!(removed(moved()).unwrap(), ["elsewhere", "deployer"]);
+    let mut case = moved();
+    case.o.others.insert("deployer".into(), SecretView::Unknown("why".into()));
+    assert_eq!(removed(case), None, "what it holds may be a copy");
+    let mut case = moving();
+    case.o.others.insert("elsewhere".into(), SecretView::Unknown("why".into()));
+    assert_eq!(removed(case).unwrap(), ["deployer"], "nothing was ever written there");
+    let mut case = moved();
+    case.o.object.spec.deletion_policy = Some(DeletionPolicy::Retain);
+    assert_eq!(removed(case).unwrap(), ["deployer"], "what is kept is the one that counts");
+}
+
+/// What has to be replaced is replaced where it is; but a name that cannot be had must not let it expire.
+#[test]
+fn it_is_moved_before_it_is_replaced_and_replaced_when_it_cannot_be_moved() {
+    let mut due = moving();
+    due.o
+        .object
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(crate::api::ROTATE_ANNOTATION.into(), "now".into());
+    assert!(matches!(due.step(), Step::Relocate(_)), "{:?}", due.step());
+    let mut foreign = due.secret().clone();
+    foreign.delivered = None;
+    due.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    assert!(matches!(due.step(), Step::Issue(step) if step.secret_name == "deployer"), "{:?}", due.step());
+}
+
+#[test]
+fn a_name_that_cannot_be_had_holds_up_no_change() {
+    let mut case = moving();
+    let mut foreign = case.secret().clone();
+    foreign.delivered = None;
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    case.o.object.spec.display_name = Some("another".into());
+    assert!(matches!(case.step(), Step::Update(_) | Step::Look(Look::Client(_))), "{:?}", case.step());
+}
+
+#[test]
+fn the_newest_ten_names_are_remembered_for_a_week() {
+    let now = moving().now;
+    let names: Vec<String> = (0..12).map(|n| n.to_string()).collect();
+    let record = Record::default().remembering(names.iter().map(String::as_str), now);
+    assert_eq!(remembered(&record), names[2..]);
+    let again = record.clone().remembering(["5"], now);
+    assert_eq!((again.elsewhere.len(), remembered(&again).last()), (10, Some(&"5")), "once, and anew");
+    let later = record.remembering(["new"], now + std::time::Duration::from_hours(24 * 8));
+    assert_eq!(remembered(&later), ["new"]);
+}
+
+/// It may be about to be recorded; its maker has a budget like that of an attempt.
+#[test]
+fn a_move_that_is_under_way_is_begun_again_when_it_is_old() {
+    let begun = |ago: std::time::Duration| {
+        let mut case = moving();
+        let since = case.ago(ago);
+        let mut record = case.recorded_attempts();
+        record.moving = Some(FormerSecret { secret_name: "elsewhere".into(), since });
+        case.record(&record);
+        case.o.open_seen = std::time::Duration::ZERO;
+        case
+    };
+    let young = begun(std::time::Duration::from_secs(1));
+    let plan = young.plan();
+    assert!(plan.step == Step::Nothing && plan.wake > Some(young.now), "{plan:?}");
+    assert!(matches!(begun(std::time::Duration::from_hours(1)).step(), Step::Relocate(_)));
+    let mut seen = begun(std::time::Duration::from_secs(1));
+    seen.o.open_seen = std::time::Duration::from_hours(1);
+    assert!(matches!(seen.step(), Step::Relocate(_)), "by this process's own clock");
+    let mut third = begun(std::time::Duration::from_secs(1));
+    third.o.object.spec.secret_name = Some("third".into());
+    third.o.others = [("third".to_owned(), SecretView::Absent)].into();
+    let step = relocation(&third);
+    assert_eq!(step.record.moving.as_ref().map(|m| m.secret_name.as_str()), Some("third"));
+    assert_eq!(step.record.begun(), Some(format!("third {}", third.now)));
+}
