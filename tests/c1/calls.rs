@@ -1,8 +1,8 @@
-//! Create, get, list, delete, as they should go.
+//! Create, get, list, change, delete, as they should go.
 
 use std::time::Duration;
 
-use c1_operator::c1::CreateRequest;
+use c1_operator::c1::{CreateRequest, Field, UpdateRequest};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -46,6 +46,32 @@ async fn a_deleted_client_is_neither_read_nor_listed() {
         assert_eq!(session.get(&id).await.unwrap(), None, "{after}");
         assert!(session.list().await.unwrap().clients.iter().all(|c| c.id != id));
     }
+}
+
+#[tokio::test]
+async fn a_client_is_changed_in_place_as_far_as_is_asked() {
+    let bed = Bed::new(&[]).await;
+    let session = bed.session();
+    let before = made(&session, "one").await.client;
+    let change = |id: &str, fields: &[Field]| UpdateRequest {
+        id: id.into(),
+        fields: fields.to_vec(),
+        display_name: "two".into(),
+        scoped_roles: vec![],
+        allow_source_cidr: vec!["127.0.0.0/8".into()],
+    };
+    let after = session.update(&change(&before.id, &[Field::DisplayName])).await.unwrap().unwrap();
+    assert_eq!((&after.id, after.display_name.as_str()), (&before.id, "two"));
+    assert_eq!(after.allow_source_cidr, before.allow_source_cidr, "that was not asked for");
+    assert_eq!(session.get(&before.id).await.unwrap(), Some(after), "what is answered is what there is");
+    let after = session.update(&change(&before.id, &[Field::AllowSourceCidr])).await.unwrap().unwrap();
+    assert_eq!(after.allow_source_cidr, ["127.0.0.0/8"]);
+    session.delete(&before.id).await.unwrap();
+    assert_eq!(session.update(&change(&before.id, &[Field::DisplayName])).await.unwrap(), None);
+    let other = made(&session, "other").await.client.id;
+    bed.fault(json!({"operation": "update", "fault": {"kind": "status", "status": 403, "when": "before"}})).await;
+    let refused = session.update(&change(&other, &[Field::DisplayName])).await.unwrap_err();
+    assert_eq!(status(&refused.kind), Some(403));
 }
 
 #[tokio::test]
