@@ -111,9 +111,15 @@ objects() { # [OPTIONS...]
   kinds=$(kubectl api-resources --verbs=list -o name | grep -vE '^events(\.|$)' | paste -sd,)
   kubectl get "$kinds" -A -o json "$@" 2>>"$logs/kubectl.log" | jq -r '.items[] | "\(.kind) \(.metadata.namespace // "")/\(.metadata.name)"' | grep -v '^Lease kube-node-lease/' | sort
 }
-consumer() { # NAME SECRET [FLAG]
-  sed -e "s/NAME/$1/; s/SECRET/$2/; s/ARGS/[login${3:+, $3}]/" "$e2e/consumer.yaml" | kubectl -n ci apply -f - >>"$logs/kubectl.log"
+consumer_pod() { sed -e "s/NAME/$1/; s/SECRET/$2/; s/ARGS/[login${3:+, $3}]/" "$e2e/consumer.yaml"; } # NAME SECRET [FLAG]
+consumer() { consumer_pod "$@" | kubectl -n ci apply -f - >>"$logs/kubectl.log"; }
+# The same pod, kept up by a Deployment of that name.
+consumers() { # NAME SECRET [FLAG]
+  consumer_pod "$@" | kubectl create --dry-run=client -o json -f - | jq '{apiVersion: "apps/v1", kind: "Deployment", metadata: {name: .metadata.name},
+    spec: {selector: {matchLabels: {app: .metadata.name}}, template: {metadata: {labels: {app: .metadata.name}}, spec: (.spec | del(.restartPolicy))}}}' |
+    kubectl -n ci apply -f - >>"$logs/kubectl.log"
 }
+newest_pod() { kubectl -n ci get pods -l app="$1" --sort-by=.metadata.creationTimestamp -o name | tail -n1; } # NAME
 secret_field() { kubectl -n ci get secret "$1" -o "jsonpath={.data.$2}" | base64 -d; } # SECRET KEY
 # The last line of a pod's log: let in as the issuer's user, with that Secret's client, as a viewer and no more.
 proves() { # POD SECRET
@@ -228,6 +234,21 @@ is "clients of the namespace" "$(live team-b)" 0
 is "clients of the other" "$(live ci)" 4
 unchanged 2
 passed "a namespace is deleted, and its clients are gone at C1"
+
+kubectl -n ci apply -f "$e2e/rolling.yaml" >>"$logs/kubectl.log"
+wait_for ci condition=Ready pclient/rolling
+consumers rolling rolling --repeat
+let_in() { proves "$(newest_pod rolling)" rolling; }
+await 60 "a pod of the Deployment, to be let in" let_in
+replaced_client=$(secret_field rolling clientId) replaced_pod=$(newest_pod rolling)
+kubectl -n ci annotate pclient rolling iam.conductor.one/rotate-requested-at=now >>"$logs/kubectl.log"
+let_in_anew() { [[ $(secret_field rolling clientId) != "$replaced_client" && $(newest_pod rolling) != "$replaced_pod" ]] && let_in; }
+await 90 "another pod, to be let in with another client" let_in_anew
+ledger | jq -e --arg id "$replaced_client" '.clients[] | select(.clientId == $id) | .live' >/dev/null || die "the replaced client is gone already"
+wait_for ci 'jsonpath={.status.updatedReplicas}=1' deployment/rolling
+kubectl -n ci delete deployment rolling --cascade=foreground --timeout=60s >>"$logs/kubectl.log"
+kubectl -n ci delete pclient rolling --timeout=60s >>"$logs/kubectl.log"
+passed "a credential is replaced: a Deployment that reads it only at the start gets a new pod, which is let in before the old client goes"
 
 # With one pause of a second after each login: at the very least every other second.
 kubectl -n ci logs by-variables >"$work/logins"
