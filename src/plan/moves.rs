@@ -112,9 +112,9 @@ impl Decision<'_> {
 
     /// An attempt that came to nothing at an issuer that the object names no more: it would be held for it until the next one.
     pub(super) fn closing(&self) -> Option<Plan> {
-        let open = self.record.open.as_ref().filter(|open| open.issuer_ref != self.o.object.issuer_ref())?;
+        self.record.open.as_ref().filter(|open| open.issuer_ref != self.o.object.issuer_ref())?;
         let ended = !matches!(self.opened(), Opened::No | Opened::Young(_) | Opened::NeedList | Opened::Unproven);
-        (ended && !self.is_carried(&open.attempt)).then(|| self.step(Step::Close(self.without_open())))
+        ended.then(|| self.step(Step::Close(self.without_open())))
     }
 
     /// A former Secret, which nobody needs any more.

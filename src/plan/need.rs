@@ -161,9 +161,10 @@ impl Decision<'_> {
         if let Some(gone) = gone {
             record = record.giving_up(&gone.attempt, &gone.issuer_ref, self.now);
         }
-        // What is there, or what an earlier attempt still delivers, must not stay.
+        // What is there, or what an earlier attempt still delivers, must not stay; nor what this one does, should its client only
+        // retire when it comes to light, so that the former name counts again.
         if secret_name != self.secret_name {
-            let names = self.formers().map(|(name, ..)| name).chain([self.secret_name.as_str()]);
+            let names = self.formers().map(|(name, ..)| name).chain([self.secret_name.as_str(), secret_name.as_str()]);
             record = record.remembering(names, self.now);
         }
         record.open = Some(OpenAttempt {

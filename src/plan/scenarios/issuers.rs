@@ -159,7 +159,12 @@ fn an_open_attempt_is_judged_where_it_was_sent() {
 
 #[test]
 fn an_attempt_at_a_former_issuer_that_fails_or_is_gone_is_a_guess() {
-    for change in [|case: &mut Case| fails(at_former(case)), |case: &mut Case| case.o.former.clear()] {
+    let never_reached = |case: &mut Case| {
+        fails(at_former(case));
+        (at_former(case).identity, at_former(case).inventory) = (None, None);
+    };
+    let fails = |case: &mut Case| fails(at_former(case));
+    for change in [fails as fn(&mut Case), never_reached, |case: &mut Case| case.o.former.clear()] {
         let mut case = moved(begun());
         change(&mut case);
         assert!(case.issue().record.is_abandoned("a"));
@@ -366,4 +371,38 @@ fn what_only_a_former_secret_names_is_looked_up_where_it_was_made() {
     case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(seen)));
     assert_eq!(case.o.caller("client-9").unwrap().0, former());
     assert_eq!(other_issuers(&Case::new().o.object, case.o.delivered()), [other()].into());
+}
+
+#[test]
+fn a_client_is_called_through_its_own_issuer_first_listed_or_not() {
+    let mut case = replaced();
+    let same = at_former(&mut case).identity.clone();
+    case.issuer().identity = same;
+    assert_eq!(case.o.caller("client-0").unwrap().0, former(), "the other would do as well");
+    let mut unlisted = replaced();
+    at_former(&mut unlisted).inventory.as_mut().unwrap().clients.clear();
+    assert_eq!(unlisted.o.caller("client-0").unwrap().0, former());
+    let mut second = unlisted.status().retiring[0].clone();
+    (second.id, second.issuer_ref, second.host, second.user_id) =
+        ("client-9".into(), other(), "elsewhere".into(), "another".into());
+    unlisted.status().retiring.insert(0, second);
+    assert_eq!(unlisted.o.caller("client-0").unwrap().0, former());
+    assert_eq!(unlisted.o.caller("client-9").unwrap().0, other());
+}
+
+#[test]
+fn an_attempt_that_was_given_up_elsewhere_is_looked_for_there() {
+    let mut case = Case::ready();
+    let record = case.recorded_attempts().giving_up(&"a".into(), &other(), case.now);
+    case.record(&record);
+    let near: Vec<_> = issuers_near(&case.o.object).collect();
+    assert!(near.contains(&former()) && near.contains(&other()), "{near:?}");
+}
+
+#[test]
+fn a_removal_names_the_issuer_that_alone_knows_of_an_attempt() {
+    let mut case = removed(moved(begun()));
+    fails(at_former(&mut case));
+    let (_, message) = case.said();
+    assert!(message.starts_with("ClusterClientIssuer default is not ready"), "{message}");
 }

@@ -81,7 +81,8 @@ fn the_credential_is_copied_and_then_recorded() {
     let step = relocation(&case);
     assert_eq!(step.to, "elsewhere");
     assert_eq!(remembered(&step.record), ["deployer", "elsewhere"], "both are known before anything is written");
-    assert!(matches!(underway(&case, &[]).1, Some(Effect::Burn { .. })));
+    let (flight, effect) = underway(&case, &[]);
+    assert!(matches!(effect, Some(Effect::Burn { .. })) && !flight.cleans_up(), "nothing is to be taken back");
     let (_, effect) = underway(&case, &["8"]);
     assert!(matches!(&effect, Some(Effect::Copy { to, .. }) if to == "elsewhere"), "{effect:?}");
     let (_, effect) = underway(&case, &["8", "9"]);
@@ -349,7 +350,7 @@ fn what_is_lost_is_issued_where_the_spec_wants_it() {
     let step = case.issue();
     assert_eq!((step.secret_name.as_str(), &step.secret), ("elsewhere", &None));
     assert_eq!(step.record.open.as_ref().unwrap().secret_name, "elsewhere");
-    assert_eq!(remembered(&step.record), ["deployer"], "what is there must not stay");
+    assert_eq!(remembered(&step.record), ["deployer", "elsewhere"], "what does not count must not stay");
     let mut foreign = case.secret().clone();
     foreign.delivered = None;
     case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
@@ -404,7 +405,12 @@ fn a_removal_leaves_no_copy() {
     assert_eq!(removed(case), None, "what it holds may be a copy");
     let mut case = moving();
     case.o.others.insert("elsewhere".into(), SecretView::Unknown("why".into()));
+    remembers(&mut case, &["another"]);
     assert_eq!(removed(case).unwrap(), ["deployer"], "nothing was ever written there");
+    let mut case = moved();
+    case.record(&Record::default().remembering(["deployer"], case.now));
+    case.o.others.insert("deployer".into(), SecretView::Unknown("why".into()));
+    assert_eq!(removed(case), None, "by its very name");
     let mut case = moved();
     case.o.object.spec.deletion_policy = Some(DeletionPolicy::Retain);
     assert_eq!(removed(case).unwrap(), ["deployer"], "what is kept is the one that counts");
@@ -445,8 +451,10 @@ fn the_newest_ten_names_are_remembered_for_a_week() {
     assert_eq!(remembered(&record), names[2..]);
     let again = record.clone().remembering(["5"], now);
     assert_eq!((again.elsewhere.len(), remembered(&again).last()), (10, Some(&"5")), "once, and anew");
-    let later = record.remembering(["new"], now + std::time::Duration::from_hours(24 * 8));
-    assert_eq!(remembered(&later), ["new"]);
+    let week = std::time::Duration::from_hours(24 * 7);
+    let sooner = record.clone().remembering(["new"], now + week.saturating_sub(std::time::Duration::from_secs(1)));
+    assert_eq!(sooner.elsewhere.len(), 10);
+    assert_eq!(remembered(&record.remembering(["new"], now + week)), ["new"]);
 }
 
 /// It may be about to be recorded; its maker has a budget like that of an attempt.
@@ -474,4 +482,100 @@ fn a_move_that_is_under_way_is_begun_again_when_it_is_old() {
     let step = relocation(&third);
     assert_eq!(step.record.moving.as_ref().map(|m| m.secret_name.as_str()), Some("third"));
     assert_eq!(step.record.begun(), Some(format!("third {}", third.now)));
+}
+
+#[test]
+fn a_client_that_is_issued_where_it_is_wanted_leaves_no_name() {
+    assert_eq!(Case::new().issue().record.elsewhere, []);
+    assert_eq!(Case::ready().recorded_attempts().elsewhere, []);
+}
+
+/// The name of another former Secret is no proof.
+#[test]
+fn only_the_very_name_on_record_counts() {
+    let mut case = moved();
+    case.record(&Record::default().remembering(["another"], case.now));
+    assert!(!matches!(case.step(), Step::Tidy(_)));
+}
+
+#[test]
+fn what_is_lost_is_delivered_over_what_is_ours_or_was_left() {
+    let lost = |owner: &str, on_record: bool| {
+        let mut case = moving();
+        let mut copy = copy(&mut case);
+        case.secret().content = Content::Altered;
+        *case.status() = status::not_ready(&case.status().clone(), Reason::SecretLost, "lost", 2, case.now);
+        copy.delivered.as_mut().unwrap().owner.uid = owner.into();
+        if on_record {
+            remembers(&mut case, &["elsewhere"]);
+        }
+        case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(copy)));
+        case
+    };
+    let step = lost("uid", true).issue();
+    assert_eq!(step.secret.map(|seen| seen.uid).as_deref(), Some("copy"));
+    assert!(lost("former", false).issue().secret.is_some(), "of an earlier object of this name");
+    assert_eq!(lost("uid", false).reason(), Reason::SecretConflict.as_str(), "somebody's copy");
+}
+
+/// While a name cannot be had, the credential expires as ever.
+#[test]
+fn a_move_that_waits_looks_again_when_time_brings_something() {
+    let mut case = moving();
+    let expires = case.now + std::time::Duration::from_hours(1);
+    case.expires(expires);
+    let mut foreign = case.secret().clone();
+    foreign.delivered = None;
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    let plan = case.plan();
+    assert!(plan.wake.is_some_and(|wake| wake <= expires), "{plan:?}");
+}
+
+#[test]
+fn an_attempt_whose_client_retires_says_nothing_of_the_secret_that_counts() {
+    let mut case = Case::ready();
+    let mut retiring = status::retiring(&case.current().clone(), case.now, std::time::Duration::from_hours(1));
+    (retiring.id, retiring.attempt) = ("client-0".into(), "former".into());
+    case.status().retiring = vec![retiring];
+    let mut record = case.recorded_attempts();
+    let open = record.open.as_mut().unwrap();
+    (open.attempt, open.secret_name) = ("former".into(), "elsewhere".into());
+    assert_eq!(current_secret(&case.o.object, &record), "deployer");
+    record.open.as_mut().unwrap().attempt = "unknown".into();
+    assert_eq!(current_secret(&case.o.object, &record), "elsewhere", "it may have delivered there");
+}
+
+/// Found by the model: delivered, not recorded, and named as one that retires by the removal of its object.
+#[test]
+fn a_removal_takes_what_was_delivered_under_a_name_that_does_not_count_any_more() {
+    let mut case = moving();
+    case.secret().content = Content::Altered;
+    *case.status() = status::not_ready(&case.status().clone(), Reason::SecretLost, "lost", 2, case.now);
+    let step = case.issue();
+    let mut delivered = copy(&mut case);
+    let client = &mut delivered.delivered.as_mut().unwrap().client;
+    (client.id, client.attempt) = ("client-2".into(), step.attempt.clone());
+    let retiring = status::retiring(client, case.now, std::time::Duration::from_hours(1));
+    case.record(&step.record);
+    case.lists("client-2", &step.attempt);
+    case.status().retiring = vec![retiring];
+    case.o.secret = SecretView::Absent;
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(delivered)));
+    case.o.listed.insert(crate::api::IssuerRef::default());
+    case.now += std::time::Duration::from_hours(1);
+    case.o.as_of = case.now;
+    case.o.object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.now));
+    let Step::Remove(step) = case.step() else { panic!("{:?}", case.step()) };
+    assert_eq!(step.secrets.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(), ["elsewhere"]);
+}
+
+/// With `Retain` the client of a former Secret that nothing else names stays, and so does what names it.
+#[test]
+fn a_former_secret_that_alone_names_a_client_is_kept_with_it() {
+    let mut case = moved();
+    case.o.object.spec.deletion_policy = Some(DeletionPolicy::Retain);
+    let Some(SecretView::Present(seen)) = case.o.others.get_mut("deployer") else { unreachable!() };
+    seen.delivered.as_mut().unwrap().client.id = "another".into();
+    case.o.object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.now));
+    assert!(matches!(case.step(), Step::Remove(step) if step.secrets.is_empty()));
 }
