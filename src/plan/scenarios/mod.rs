@@ -11,6 +11,7 @@ mod needs;
 mod overlaps;
 mod properties;
 mod records;
+mod relocations;
 mod removal;
 mod removes;
 mod renewals;
