@@ -151,3 +151,28 @@ pub fn clock() -> std::sync::Arc<dyn Clock> {
     }
     std::sync::Arc::new(SystemClock)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sleep_is_longer_than_an_hour() {
+        let clock = SystemClock;
+        let slack = Duration::from_secs(1);
+        for (hours, longest) in [(240, LONGEST_SLEEP), (-240, Duration::ZERO)] {
+            let sleep = clock.until(clock.now() + k8s_openapi::jiff::SignedDuration::from_hours(hours));
+            assert!((longest..longest + slack).contains(&sleep), "{hours} h: {sleep:?}");
+        }
+        let soon = clock.until(clock.now() + Duration::from_secs(60));
+        assert!((Duration::from_secs(59)..Duration::from_secs(61)).contains(&soon), "{soon:?}");
+    }
+
+    /// Tokio's time goes on at once here, and wall time does not: as if somebody set it back by what was slept.
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_was_set_is_noticed_within_half_a_minute() {
+        let before = tokio::time::Instant::now();
+        SystemClock.changed().await;
+        assert!(before.elapsed() <= WATCH_INTERVAL + Duration::from_secs(1), "{:?}", before.elapsed());
+    }
+}

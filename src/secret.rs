@@ -210,7 +210,7 @@ impl Write<'_> {
                 api_version: "v1",
                 kind: "Secret",
                 metadata,
-                type_: self.template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque"),
+                type_: &self.delivered.template.type_,
                 data: self.data.iter().map(|(k, v)| (k.as_str(), Base64(v))).collect(),
             },
         )?;
@@ -383,7 +383,7 @@ mod tests {
             asked: String::new(),
             answers: None,
             data_digest: credential().digest(),
-            template: RenderedTemplate::of(Some(template)),
+            template: RenderedTemplate::of(Some(template), None),
             replaces: vec![],
         }
     }

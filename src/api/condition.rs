@@ -15,7 +15,7 @@ pub enum ConditionType {
     Reconciling,
     /// There only while true: a person has to change something.
     Stalled,
-    /// There only while true: the credential works, and cannot be replaced although it is time, or somebody asks.
+    /// There only while true: the credential cannot be replaced although it is time, or somebody asks, or not be changed in place.
     RenewalFailing,
 }
 

@@ -137,7 +137,7 @@ pub struct PersonalClientStatus {
     /// The generation of the spec that this status is about.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready`, and while they are true `Reconciling` and `Stalled`.
+    /// `Ready`, and while they are true `Reconciling`, `Stalled` and `RenewalFailing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = json!(["type"])))]
     pub conditions: Vec<Condition>,

@@ -24,8 +24,8 @@ pub struct Rotation {
     /// when `expires` changes, or when the credential is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RotationPolicy>,
-    /// How long before its expiry the credential is replaced, such as 240h: a third of its lifetime when absent. Up to a tenth
-    /// of the time until then earlier, the same for an object each time, so that many objects do not rotate together.
+    /// How long before its expiry the credential is replaced, such as 240h: a third of its lifetime when absent, or when that is not
+    /// shorter than the lifetime that C1 gave. Up to a tenth of the time until then earlier, the same for an object each time, so that many objects do not rotate together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "renew_before_schema")]
     pub renew_before: Option<DurationText>,

@@ -145,7 +145,7 @@ pub async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error>
         return Ok(());
     }
     let mut delivered = delivered.clone();
-    delivered.template = RenderedTemplate::of(object.spec.secret_template.as_ref());
+    delivered.template = RenderedTemplate::of(object.spec.secret_template.as_ref(), Some(&delivered.template));
     reach(FaultPoint::Before(EffectKind::Render));
     write_secret(ctx, object, &name, (&credential, &delivered), Some(&seen), false).await?;
     reach(FaultPoint::After(EffectKind::Render));

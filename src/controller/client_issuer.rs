@@ -19,8 +19,12 @@ use super::{
     issuer_status::report,
     issuers::{IssuerKey, SpecVersion, near, needed_by},
 };
-use crate::api::{
-    ClientIssuer, ClusterClientIssuer, FIELD_MANAGER, IssuerStatus, PersonalClient, Reason, client_issuer::TenantSpec,
+use crate::{
+    api::{
+        ClientIssuer, ClusterClientIssuer, FIELD_MANAGER, IssuerStatus, PersonalClient, Reason,
+        client_issuer::TenantSpec,
+    },
+    clock::LONGEST_SLEEP,
 };
 
 /// The pauses after a failure: they double up to the inventory's interval, or this.
@@ -103,7 +107,8 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
     if !ctx.config.shard.serves(&key, served) {
         return held.map(|()| Action::await_change());
     }
-    let looked = look(&ctx, object, &key, users).await;
+    let unheld = held.as_ref().err().filter(|error| is_refusal(error)).map(ToString::to_string);
+    let looked = look(&ctx, object, &key, users, unheld).await;
     held.and(looked)
 }
 
@@ -149,18 +154,39 @@ pub fn error_policy<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, error: &E
     Action::requeue(if conflict { Duration::from_secs(1) } else { Duration::from_secs(10) })
 }
 
-async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users: usize) -> Result<Action, Error> {
+/// Whether the API server will say so again.
+fn is_refusal(error: &Error) -> bool {
+    error
+        .status()
+        .is_some_and(|s| (400..500).contains(&s.code) && !s.is_conflict() && !s.is_not_found() && s.code != 429)
+}
+
+/// `unheld`: why our finalizer cannot be written, without which its objects wait.
+async fn look<K: IssuerObject>(
+    ctx: &Context,
+    object: &K,
+    key: &IssuerKey,
+    users: usize,
+    unheld: Option<String>,
+) -> Result<Action, Error> {
     let issuer = ctx.issuers.entry(key);
     let interval =
         object.tenant().inventory_interval.as_ref().and_then(|d| d.get().ok()).unwrap_or(ctx.config.inventory_interval);
     let version = version(object);
     if let Some(wait) = issuer.not_due(&version, interval) {
-        return Ok(Action::requeue(wait));
+        return Ok(Action::requeue(wait.min(LONGEST_SLEEP)));
     }
     let result = connect(ctx, object, &issuer).await;
     let result = match result {
         Ok(()) => inventory(ctx, &issuer).await,
         Err(why) => Err(why),
+    };
+    let result = match unheld.filter(|_| !issuer.state().held) {
+        Some(why) if result.is_ok() => {
+            let message = format!("the operator's finalizer, which keeps it while objects need it, is refused: {why}");
+            Err((Reason::InvalidConfiguration, message))
+        }
+        _ => result,
     };
     issuer.looked(version.clone(), result.is_ok(), LONGEST_RETRY.min(interval));
     issuer.update(|state| state.not_ready = result.as_ref().err().cloned());
@@ -176,7 +202,7 @@ async fn look<K: IssuerObject>(ctx: &Context, object: &K, key: &IssuerKey, users
     // All that this changes for its objects is decided from caches: it costs no call.
     let _ = ctx.look_again.send(Some(key.clone()));
     forget_what_is_gone(ctx);
-    Ok(Action::requeue(issuer.not_due(&version, interval).unwrap_or(interval)))
+    Ok(Action::requeue(issuer.not_due(&version, interval).unwrap_or(interval).min(LONGEST_SLEEP)))
 }
 
 pub(super) fn version<K: IssuerObject>(object: &K) -> SpecVersion {

@@ -179,6 +179,8 @@ pub struct Known {
     pub deleted: BTreeSet<String>,
     /// When C1 last refused to delete one, if it has deleted none since.
     pub delete_failed: Option<BootInstant>,
+    /// When C1 did not answer a question about the object, if it has answered none since.
+    pub look_failed: Option<BootInstant>,
     /// UID of the former Secret that was deleted last.
     pub tidied: Option<String>,
     /// When the API server did not let a former Secret be deleted.

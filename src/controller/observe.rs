@@ -21,8 +21,8 @@ use super::{
 use crate::{
     api::{IssuerKind, IssuerRef, PersonalClient, client_issuer::Allowed},
     plan::{
-        ClientRead, Delivered, IssuerView, Observed, RESTART_AGAIN, Record, SecretSeen, SecretView, current_secret,
-        marker, other_issuers, other_secrets, template_digest,
+        ClientRead, Delivered, IssuerView, LOOK_AGAIN, Observed, RESTART_AGAIN, Record, SecretSeen, SecretView,
+        current_secret, marker, other_issuers, other_secrets, template_digest,
     },
     secret,
 };
@@ -161,6 +161,7 @@ fn observed(
         in_flight: known.in_flight,
         unsent: known.unsent,
         deleted: known.deleted,
+        look_failed: known.look_failed.is_some_and(|at| at.elapsed() < LOOK_AGAIN),
         tidy_failed: known.tidy_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         restart_failed: known.restart_failed.is_some_and(|at| at.elapsed() < RESTART_AGAIN),
         delete_failed: known.delete_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),

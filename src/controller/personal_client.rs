@@ -18,7 +18,7 @@ use super::{
     error::Error,
     issuers::IssuerKey,
     observe,
-    pilot::Pilot,
+    pilot::{Pilot, write_answer},
     restart,
 };
 use crate::{
@@ -27,8 +27,8 @@ use crate::{
     clock::{BootInstant, LONGEST_SLEEP},
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, Anchor, ClientRead, Guards, Issue, Look, Next, Observed, Outcome, Plan, Record, Relocate, Remove,
-        Step, Tidy, Update, current_secret, plan, status,
+        Abandon, Anchor, Answer, ClientRead, Guards, Issue, Look, Next, Observed, Outcome, Plan, Record, Relocate,
+        Remove, Step, Tidy, Update, current_secret, plan, status,
     },
 };
 
@@ -107,7 +107,7 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
         let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
         match &decision.step {
             Step::Nothing => return Ok(wake(ctx, &decision)),
-            Step::Look(look) => match fetch(ctx, &observed, look, &mut reads).await {
+            Step::Look(look) => match ask(ctx, &observed, look, &mut reads).await {
                 Err(Error::C1(error)) if observed.object.metadata.deletion_timestamp.is_some() => {
                     let message = format!("C1 ({}): {}", error.host, error.kind.for_condition());
                     if let Some((before, status)) = act::record_failure(ctx, cached, error.reason(), &message).await? {
@@ -129,6 +129,19 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
         }
     }
     Err(Error::Restless(format!("PersonalClient {}/{}", cached.namespace().unwrap_or_default(), cached.name_any())))
+}
+
+/// Fetches evidence, and remembers whether C1 gave it: what does not need it goes first the next time.
+async fn ask(
+    ctx: &Context,
+    observed: &Observed,
+    look: &Look,
+    reads: &mut BTreeMap<String, ClientRead>,
+) -> Result<(), Error> {
+    let fetched = fetch(ctx, observed, look, reads).await;
+    let failed = fetched.is_err().then(BootInstant::now);
+    ctx.memory.with(&observed.object.uid().unwrap_or_default(), |known| known.look_failed = failed);
+    fetched
 }
 
 async fn fetch(
@@ -173,7 +186,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         Step::Render(_) if !ctx.memory.may_render(&object.uid().unwrap_or_default()) => {
             return Ok(Action::requeue(RENDER_PAUSE));
         }
-        Step::Render(_) => act::render(ctx, &object).await?,
+        Step::Render(_) => render(ctx, &object).await?,
         Step::Restart(step) => {
             let result = restart::restart(ctx, &object, step).await;
             let failed = result.is_err().then(BootInstant::now);
@@ -216,6 +229,17 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
     }
     Ok(Action::requeue(SOON))
+}
+
+/// Renders the Secret anew; what the API server refuses is said.
+async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error> {
+    let Err(error) = act::render(ctx, object).await else { return Ok(()) };
+    let name = current_secret(object, &Record::of(object));
+    let Answer::Refused { reason, message } = write_answer(&error, &name) else { return Err(error) };
+    if let Some((before, status)) = act::record_failure(ctx, object, reason, &message).await? {
+        tell_change(ctx, &before, &status).await;
+    }
+    Ok(())
 }
 
 /// Runs a transaction in a task of its own: neither a shutdown nor the end of this reconcile cancels it while the client

@@ -162,7 +162,7 @@ impl Pilot {
             Err(answer) => return answer,
         };
         let placeholder = "x".repeat(205);
-        let delivered = self.placeholder(session.host());
+        let delivered = self.placeholder(session.host(), over);
         let credential = credential(&delivered, placeholder.into());
         match self.write(&credential, &delivered, over, true).await {
             Ok(_) => Answer::Ids(ids),
@@ -174,7 +174,7 @@ impl Pilot {
     }
 
     /// Like what will be delivered, in shape and size.
-    fn placeholder(&self, host: &str) -> Delivered {
+    fn placeholder(&self, host: &str, over: Option<&SecretSeen>) -> Delivered {
         let text = "x".repeat(40);
         let client = c1::Client { id: text.clone(), client_id: format!("{text}@{host}/pcc"), ..Default::default() };
         Delivered {
@@ -188,7 +188,10 @@ impl Pilot {
             asked: text.clone(),
             answers: Some("x".repeat(64)),
             data_digest: text,
-            template: crate::plan::RenderedTemplate::default(),
+            template: RenderedTemplate::of(
+                self.object().spec.secret_template.as_ref(),
+                over.and_then(|seen| seen.delivered.as_ref()).map(|d| &d.template),
+            ),
             replaces: vec![],
         }
     }
@@ -320,7 +323,7 @@ impl Pilot {
         if credential.digest() != delivered.data_digest {
             return Answer::Conflict;
         }
-        delivered.template = RenderedTemplate::of(self.object().spec.secret_template.as_ref());
+        delivered.template = RenderedTemplate::of(self.object().spec.secret_template.as_ref(), None);
         match write_secret(&self.ctx, self.object(), to, (&credential, &delivered), None, false).await {
             Ok(anchor) => Answer::Done(anchor),
             Err(error) => write_answer(&error, to),
@@ -443,7 +446,7 @@ fn object_answer(error: &Error) -> Answer {
 }
 
 /// What the API server's answer to a write of the Secret means.
-fn write_answer(error: &Error, name: &str) -> Answer {
+pub(super) fn write_answer(error: &Error, name: &str) -> Answer {
     if let Error::Secret { message, .. } = error {
         return Answer::Refused { reason: Reason::RequestRejected, message: format!("spec.secretTemplate: {message}") };
     }

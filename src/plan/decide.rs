@@ -27,6 +27,8 @@ pub(super) const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
 
 /// How many clients that nobody can use may live before they must go first.
 const MOST_STRAYS: usize = 3;
+/// After C1 did not answer a question about something else, the present credential goes first for so long.
+pub const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// One decision being made.
 pub(super) struct Decision<'a> {
@@ -99,7 +101,8 @@ impl<'a> Decision<'a> {
         self.finalizer_torn_off()
             .or_else(|| self.secret_wins())
             .or_else(|| self.first_the_truth())
-            .or_else(|| self.retiring_due())
+            // Whoever still has to be restarted uses what was replaced.
+            .or_else(|| self.retiring_due().filter(|_| self.status.restart_pending.is_none()))
             .unwrap_or_else(|| match self.need() {
                 Some(Ok((need, _))) if !need.is_renewal() => self.not_ready(
                     Reason::Suspended,
@@ -114,18 +117,25 @@ impl<'a> Decision<'a> {
             })
     }
 
-    /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, the present credential does
-    /// not wait for that; unless delivery fails as well, where each try would leave one more.
+    /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, or did not tell of it, the present
+    /// credential does not wait for that; unless delivery fails as well, where each try would leave one more.
     fn former_and_current(&self) -> Plan {
-        let changed = || self.update().or_else(|| self.rendering()).or_else(|| self.closing());
+        let changed =
+            || self.update().or_else(|| self.rendering()).or_else(|| self.mistyped()).or_else(|| self.closing());
         let current = || match self.relocation() {
             Some(Moving::Goes(plan)) => plan,
-            Some(Moving::Waits(plan)) => self.new_client().or_else(|| self.update()).unwrap_or(plan),
-            None => self.new_client().or_else(changed).unwrap_or_else(|| self.steady()),
+            Some(Moving::Waits(plan)) => {
+                self.new_client().or_else(|| self.past()).or_else(|| self.update()).unwrap_or(plan)
+            }
+            None => {
+                let unsaid = || self.past().filter(|plan| plan.step != Step::Nothing);
+                self.new_client().or_else(unsaid).or_else(changed).unwrap_or_else(|| self.steady())
+            }
         };
         let former = || self.stray().or_else(|| self.restart()).or_else(|| self.retiring_due());
         let strays: BTreeSet<&str> = self.strays().map(|(_, client, _)| client.id.as_str()).collect();
-        if !self.o.delete_failed || strays.len() >= MOST_STRAYS {
+        let failed = self.o.delete_failed || self.o.look_failed;
+        if !failed || strays.len() >= MOST_STRAYS {
             return former().unwrap_or_else(current);
         }
         let current = current();
@@ -156,6 +166,8 @@ impl<'a> Decision<'a> {
         match self.opened() {
             Opened::No | Opened::Unsent | Opened::Nothing | Opened::Guess | Opened::Used => None,
             Opened::Young(until) => Some(self.issuing(Some(until))),
+            // Whoever waits for C1 still says that what he has is past its lifetime.
+            Opened::NeedList if self.o.look_failed => Some(self.issuing(Some(self.now + LOOK_AGAIN))),
             Opened::NeedList => match self.listing() {
                 Some(at) => Some(self.step(Step::Look(Look::List(at)))),
                 None => self.issuer_missing().or_else(|| Some(self.issuing(None))),
@@ -211,11 +223,14 @@ impl<'a> Decision<'a> {
         Some(match self.gate(need) {
             Ok(wanted) => self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)),
             // What the spec asks for anew may be changed in place meanwhile.
-            Err(_) if need.is_renewal() && self.status.client.as_ref().is_some_and(|c| self.is_unfulfilled(c)) => {
-                return None;
-            }
+            Err(_) if need.is_renewal() && self.may_be_changed() => return None,
             Err(bar) => self.barred(need.is_renewal(), bar),
         })
+    }
+
+    /// The credential works, and is not yet what the spec asks for.
+    fn may_be_changed(&self) -> bool {
+        self.status.client.as_ref().is_some_and(|client| !self.expired(client) && self.is_unfulfilled(client))
     }
 
     /// A new client is needed, or a change, and cannot be had now; whether the present one works, and is what the spec asks for.
@@ -238,7 +253,8 @@ impl<'a> Decision<'a> {
         }
         // While it cannot be replaced it goes on: a new template is rendered, and should it expire, that is said.
         let plan = Plan { wake: plan.wake.into_iter().chain(self.next_time()).min(), ..plan };
-        if plan.step == Step::Nothing { self.rendering().unwrap_or(plan) } else { plan }
+        let rendering = self.rendering().filter(|rendering| rendering.step != Step::Nothing);
+        if plan.step == Step::Nothing { rendering.unwrap_or(plan) } else { plan }
     }
 
     // --- small questions ------------------------------------------------------------------------------------------
@@ -340,6 +356,9 @@ impl<'a> Decision<'a> {
 
     /// An attempt is being resolved. What works goes on being Ready, and a failure that is told stays told.
     fn issuing(&self, wake: Option<Timestamp>) -> Plan {
+        if let Some(plan) = self.past().filter(|_| status::is_ready(&self.status)) {
+            return Plan { wake, ..plan };
+        }
         if status::ready_reason(&self.status).is_some() && self.status.observed_generation == self.generation() {
             return Plan { step: Step::Nothing, wake };
         }

@@ -1,7 +1,7 @@
 //! The guards of the protocol, as one value: constant outside tests, so that a test can show what breaks without each.
 
 /// Each field is a rule of `docs/protocol.md`; `true` means that it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools)] // switches, not state
 pub struct Guards {
     /// An open attempt is judged only when it is old: its create may still be under way.

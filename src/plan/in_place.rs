@@ -11,7 +11,7 @@ use super::{
     need::Bar,
     observed::ClientRead,
     step::{Look, Plan, Step, UpdateStep},
-    wanted::Wanted,
+    wanted::{Wanted, is_edited},
 };
 use crate::{
     api::IssuedClient,
@@ -29,8 +29,19 @@ impl Decision<'_> {
         let (edited, drifted) = (self.edited(client), self.drifted(client));
         // What else is new in a spec comes first: should C1 refuse to put back what drifted, nothing else waits for it.
         let new_spec = self.status.observed_generation != self.generation();
-        if edited.is_empty() && (drifted.is_empty() || new_spec) {
+        if self.wanted().is_none() && self.is_unapplied(client) {
+            return self.issuer_missing();
+        }
+        if edited.is_empty() && (drifted.is_empty() || new_spec || self.o.look_failed) {
             return None;
+        }
+        let ready = || match (self.allowed()?, self.backoff(None)) {
+            (_, Some(until)) => Err(Bar::Pause(until)),
+            (wanted, None) => Ok(wanted),
+        };
+        let ready = ready();
+        if let (Err(bar), false) = (&ready, edited.is_empty()) {
+            return Some(self.barred(!self.is_unapplied(client), bar.clone()));
         }
         match (self.marked(&client.id), self.read(&client.id)) {
             (None, _) => return Some(self.step(Step::Look(Look::Client(client.id.clone())))),
@@ -42,11 +53,7 @@ impl Decision<'_> {
             }
             (Some(true), _) => {}
         }
-        let ready = || match (self.allowed()?, self.backoff(None)) {
-            (_, Some(until)) => Err(Bar::Pause(until)),
-            (wanted, None) => Ok(wanted),
-        };
-        Some(match ready() {
+        Some(match ready {
             Ok(wanted) => self.step(Step::Update(Box::new(self.changes(client, wanted, edited, drifted)))),
             Err(bar) => self.barred(!self.is_unapplied(client), bar),
         })
@@ -83,15 +90,21 @@ impl Decision<'_> {
     /// The spec asks for something that the client is not, and that is changed in place. Not by the generation that status is
     /// about: a failure has to be said of this very one, and is not the end of it.
     pub(super) fn is_unapplied(&self, client: &IssuedClient) -> bool {
-        self.wanted()
-            .is_some_and(|wanted| wanted.is_edited(&client.requested) && !wanted.unlike(&client.requested).is_empty())
+        let edited = is_edited(&self.o.object.spec, &client.requested);
+        match self.wanted() {
+            Some(wanted) => edited && !wanted.unlike(&client.requested).is_empty(),
+            // Without the issuer nobody knows what it comes to.
+            None => edited && self.o.issuer.is_none(),
+        }
     }
 
-    /// C1 refused to change the client as this very spec asks, or it is not ours to change: then a new one is issued.
+    /// C1 refused to change the client as this very spec asks, or it is not ours to change, because somebody took our marker away or
+    /// another user made it: then a new one is issued.
     pub(super) fn cannot_be_changed(&self, client: &IssuedClient) -> bool {
         let refused = self.status.update_refused_generation == Some(self.generation());
-        let unmarked = self.is_unapplied(client) && self.marked(&client.id) == Some(false);
-        (refused && !self.edited(client).is_empty()) || unmarked
+        let anothers = self.identity().is_some() && !self.is_mine(client);
+        let not_ours = self.marked(&client.id) == Some(false) || anothers;
+        (refused && !self.edited(client).is_empty()) || (self.is_unapplied(client) && not_ours)
     }
 
     /// What C1 shows otherwise than it answered last: somebody has changed it there. Never what differs from the spec: C1 may

@@ -7,6 +7,7 @@ use super::{
     flight::{Anchor, Answer, Effect, Flight, Next, Outcome, landed},
     guards::Guards,
     marker,
+    moves::mistyped,
     observed::{SecretView, Timing},
     record::{Content, Delivered, Record, RenderedTemplate, SecretOwner, SecretSeen},
     renewal, restart, status,
@@ -279,6 +280,10 @@ impl Issue {
             let message = "the credential of an earlier spec was delivered: it is being moved";
             return status::not_ready(&status, Reason::Issuing, message, generation, now);
         }
+        if let Some(is) = self.template().unlike(self.object.spec.secret_template.as_ref()) {
+            let message = mistyped(&self.step.secret_name, is);
+            return status::not_ready(&status, Reason::SecretRefused, &message, generation, now);
+        }
         status::ready(&status, &self.step.secret_name, generation, now)
     }
 
@@ -383,9 +388,15 @@ impl Issue {
             asked: asked(&self.object),
             answers: self.answers(),
             data_digest: String::new(),
-            template: RenderedTemplate::of(self.object.spec.secret_template.as_ref()),
+            template: self.template(),
             replaces: self.retiring(now),
         }
+    }
+
+    /// What the template puts there: a Secret that is there keeps its type.
+    pub(super) fn template(&self) -> RenderedTemplate {
+        let before = self.step.secret.as_ref().and_then(|seen| seen.delivered.as_ref()).map(|d| &d.template);
+        RenderedTemplate::of(self.object.spec.secret_template.as_ref(), before)
     }
 }
 

@@ -38,6 +38,7 @@ mod withdraw;
 use std::fmt::Write;
 
 pub use abandon::Abandon;
+pub use decide::LOOK_AGAIN;
 pub use flight::{Anchor, Answer, Effect, Flight, Next, Outcome, next};
 pub use guards::Guards;
 pub use issue::Issue;

@@ -29,7 +29,23 @@ impl Decision<'_> {
 
     /// The credential works, and the spec asks for something that is changed without a new one.
     pub(super) fn is_unfulfilled(&self, client: &IssuedClient) -> bool {
-        self.is_misplaced() || self.is_unapplied(client)
+        self.is_misplaced() || self.is_mistyped().is_some() || self.is_unapplied(client)
+    }
+
+    /// The Secret's type, when the spec asks for another: Kubernetes never lets it be changed.
+    fn is_mistyped(&self) -> Option<&str> {
+        let (_, delivered) = self.ours()?;
+        delivered.template.unlike(self.o.object.spec.secret_template.as_ref())
+    }
+
+    /// What the credential is kept in is not what the spec asks for, and cannot become it. That it has expired matters more.
+    pub(super) fn mistyped(&self) -> Option<Plan> {
+        if self.past().is_some() {
+            return None;
+        }
+        let message = mistyped(&self.secret_name, self.is_mistyped()?);
+        let plan = self.with_time(self.not_ready(Reason::SecretRefused, &message));
+        (plan.step != Step::Nothing).then_some(plan)
     }
 
     /// Where a new client is delivered. What is lost, or was never there, has nothing to move first.
@@ -53,8 +69,12 @@ impl Decision<'_> {
     /// The Secret, when it holds the client that status names, as far as is known.
     fn movable(&self) -> Option<&SecretSeen> {
         let (seen, _) = self.ours()?;
-        let whole = self.need().is_none_or(|need| need.is_ok_and(|(need, _)| lost(need).is_none()));
-        (whole && self.status.client.is_some()).then_some(seen)
+        (self.is_whole() && self.status.client.is_some()).then_some(seen)
+    }
+
+    /// Nothing says that the credential is lost.
+    pub(super) fn is_whole(&self) -> bool {
+        self.need().is_none_or(|need| need.is_ok_and(|(need, _)| lost(need).is_none()))
     }
 
     fn relocate(&self, from: &SecretSeen) -> Moving {
@@ -97,7 +117,8 @@ impl Decision<'_> {
 
     /// Whatever keeps it from moving, time goes on.
     fn with_time(&self, plan: Plan) -> Plan {
-        Plan { wake: plan.wake.into_iter().chain(self.next_time()).min(), ..plan }
+        let times = self.next_time().into_iter().chain(self.backoff(None));
+        Plan { wake: plan.wake.into_iter().chain(times).min(), ..plan }
     }
 
     /// The record without an open attempt: a maker that stands still must not write the Secret that is left, nor make it anew.
@@ -181,4 +202,11 @@ impl Decision<'_> {
         let copied = |d: &Delivered| uid == Some(&d.owner.uid) && target != self.secret_name;
         ours.is_some_and(|d| !copied(d) || self.former(target, seen).is_some())
     }
+}
+
+/// What is said of a Secret of another type than the spec asks for.
+pub(super) fn mistyped(name: &str, is: &str) -> String {
+    format!(
+        "the type of Secret {name} is {is}, and cannot be changed: choose another secretName, or delete the Secret, which issues a new credential"
+    )
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::api::{IssuedClient, PersonalClientStatus, Reason, RetiringClient};
 
 /// What stands between a need and its issue.
+#[derive(Clone)]
 pub(super) enum Bar {
     /// Something is under way that will tell.
     Wait,
@@ -59,15 +60,17 @@ impl Decision<'_> {
                 _ if delivered.client.id != client.id || self.is_abandoned(&delivered.client.attempt) => {
                     return need(Need::SecretLost, format!("Secret {name} holds a client that cannot be used"));
                 }
-                _ if delivered.asked != asked(&self.o.object) || self.cannot_be_changed(client) => {
-                    return need(Need::SpecChanged, String::new());
+                // What does not work any more does not wait until an overlap is over.
+                _ if self.is_asked_anew(client, delivered) && self.is_full() && self.asks(client) => {
+                    return Some(Err(Look::Client(client.id.clone())));
                 }
+                _ if self.is_asked_anew(client, delivered) => return need(Need::SpecChanged, String::new()),
                 _ => {}
             },
         }
         let renewal = || self.renewal_need(client).map(|need| Ok((need, String::new())));
         match self.presence(client) {
-            Presence::Ask => Some(Err(Look::Client(client.id.clone()))),
+            Presence::Ask if self.asks(client) => Some(Err(Look::Client(client.id.clone()))),
             Presence::Gone if !self.expired(client) => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
@@ -77,6 +80,21 @@ impl Decision<'_> {
             }
             _ => renewal(),
         }
+    }
+
+    /// The spec asks for what cannot be had by a change.
+    fn is_asked_anew(&self, client: &IssuedClient, delivered: &Delivered) -> bool {
+        delivered.asked != asked(&self.o.object) || self.cannot_be_changed(client)
+    }
+
+    /// A read would tell whether the client is gone, and that matters: what is past its lifetime is replaced all the same.
+    fn asks(&self, client: &IssuedClient) -> bool {
+        !self.expired(client) && self.presence(client) == Presence::Ask
+    }
+
+    /// As many replaced clients live as may. Those of another user never end by themselves.
+    fn is_full(&self) -> bool {
+        self.status.retiring.iter().filter(|r| self.is_mine(*r)).count() >= MOST_RETIRING
     }
 
     /// What is to be asked, when the issuer is usable and allows it.
@@ -103,11 +121,9 @@ impl Decision<'_> {
         if let Some(until) = self.backoff(lost(need)) {
             return Err(Bar::Pause(until));
         }
-        // Those of another user never end by themselves. A credential that does not work any more does not wait for them.
-        let ending = self.status.retiring.iter().filter(|r| self.is_mine(*r)).count();
+        // A credential that does not work any more does not wait for them.
         let works = self.status.client.as_ref().is_some_and(|client| !self.expired(client));
-        let waits = need == Need::SpecChanged || (need.is_renewal() && works);
-        if ending >= MOST_RETIRING && waits {
+        if self.is_full() && works && (need == Need::SpecChanged || need.is_renewal()) {
             return Err(Bar::Full);
         }
         Ok(wanted)

@@ -48,6 +48,8 @@ pub struct Observed {
     pub deleted: BTreeSet<String>,
     /// C1 has refused to delete one, a few minutes ago at the most.
     pub delete_failed: bool,
+    /// C1 has not answered a question about the object, a moment ago.
+    pub look_failed: bool,
     /// The API server did not let a former Secret be deleted, a moment ago.
     pub tidy_failed: bool,
     /// The API server did not let consumers be restarted, a moment ago.

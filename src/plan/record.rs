@@ -227,20 +227,35 @@ pub struct RenderedTemplate {
     /// Keys of its annotations.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<String>,
+    /// The Secret's type, which it keeps whatever the template says later.
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub type_: String,
 }
 
 impl RenderedTemplate {
-    /// What this template puts there.
+    /// What this template puts into a new Secret, or into one where another has put this before.
     #[must_use]
-    pub fn of(template: Option<&SecretTemplate>) -> Self {
+    pub fn of(template: Option<&SecretTemplate>, before: Option<&Self>) -> Self {
+        let kept = before.map(|before| before.type_.as_str()).filter(|kept| !kept.is_empty());
         let keys =
             |map: Option<&BTreeMap<String, String>>| map.into_iter().flatten().map(|(key, _)| key.clone()).collect();
         Self {
             digest: template_digest(template),
             labels: keys(template.and_then(|t| t.labels.as_ref())),
             annotations: keys(template.and_then(|t| t.annotations.as_ref())),
+            type_: kept.unwrap_or_else(|| type_of(template)).to_owned(),
         }
     }
+
+    /// The Secret's type, as far as it is known, when this template asks for another.
+    #[must_use]
+    pub fn unlike(&self, template: Option<&SecretTemplate>) -> Option<&str> {
+        Some(self.type_.as_str()).filter(|is| !is.is_empty() && *is != type_of(template))
+    }
+}
+
+fn type_of(template: Option<&SecretTemplate>) -> &str {
+    template.and_then(|t| t.type_.as_deref()).unwrap_or("Opaque")
 }
 
 /// A Secret, as far as its metadata tell. Never its data.

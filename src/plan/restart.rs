@@ -6,7 +6,6 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     decide::{Decision, Holding},
-    status,
     step::{Plan, RestartStep, Step},
 };
 use crate::api::{IssuedClient, PersonalClient, PersonalClientStatus, Workload};
@@ -28,7 +27,8 @@ impl Decision<'_> {
         }
         let client = self.status.client.as_ref()?;
         let Holding::Ours(_, delivered) = self.holding() else { return None };
-        let holds = delivered.client.id == client.id && status::is_ready(&self.status);
+        // Also while something else is wrong: what they use ends with its overlap.
+        let holds = delivered.client.id == client.id && self.is_whole();
         (holds && due <= self.now).then(|| {
             self.step(Step::Restart(RestartStep { workloads: workloads.to_vec(), client_id: client.id.clone() }))
         })

@@ -35,13 +35,21 @@ impl Decision<'_> {
         self.says(status::cannot_be_replaced(&self.status, reason, message, how))
     }
 
+    /// The credential is past its lifetime, which is said whatever else cannot be done.
+    pub(super) fn past(&self) -> Option<Plan> {
+        self.status.client.as_ref().filter(|client| self.expired(client)).map(|_| self.steady())
+    }
+
     /// Row 13: the template changed, or somebody changed what it put there.
     pub(super) fn rendering(&self) -> Option<Plan> {
         let Holding::Ours(seen, delivered) = self.holding() else { return None };
         let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
         match seen.content {
             Content::Unread if delivered.template.digest != wanted => Some(self.step(Step::Look(Look::Live))),
-            Content::Intact { rendered: false } => Some(self.step(Step::Render(Box::new(seen.clone())))),
+            Content::Intact { rendered: false } => Some(match self.backoff(None) {
+                Some(until) => Plan { step: Step::Nothing, wake: self.next_time().into_iter().chain([until]).min() },
+                None => self.step(Step::Render(Box::new(seen.clone()))),
+            }),
             _ => None,
         }
     }

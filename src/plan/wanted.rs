@@ -55,12 +55,6 @@ impl Wanted {
         format!("{}.{}", Field::ALL.map(|field| self.digest(field)).join("."), self.own)
     }
 
-    /// Whether the spec itself, and not only the issuer's defaults, says something else than when these were the digests.
-    #[must_use]
-    pub fn is_edited(&self, requested: &str) -> bool {
-        requested.split('.').nth(Field::ALL.len()) != Some(&self.own)
-    }
-
     /// Which fields differ from those that were asked for when these were the digests.
     #[must_use]
     pub fn unlike(&self, requested: &str) -> Vec<Field> {
@@ -91,6 +85,13 @@ impl Wanted {
         }
         None
     }
+}
+
+/// Whether the spec itself, and not only the issuer's defaults, says something else than when these were the digests of
+/// [`Wanted::requested`].
+#[must_use]
+pub fn is_edited(spec: &PersonalClientSpec, requested: &str) -> bool {
+    requested.split('.').nth(Field::ALL.len()) != Some(&own(spec))
 }
 
 fn own(spec: &PersonalClientSpec) -> String {
@@ -137,9 +138,18 @@ mod tests {
         assert_eq!(of("a", &["r"], &["10.0.0.0/8"]).unlike(&before), []);
         assert_eq!(of("b", &["r"], &["10.0.0.0/8"]).unlike(&before), [Field::DisplayName]);
         assert_eq!(of("a", &["r", "s"], &[]).unlike(&before), [Field::ScopedRoles, Field::AllowSourceCidr]);
-        assert!(!of("b", &["r"], &["10.0.0.0/8"]).is_edited(&before), "it is the issuer that says so");
-        assert!(Wanted { own: "other".into(), ..of("a", &["r"], &["10.0.0.0/8"]) }.is_edited(&before));
         assert_eq!(of("a", &["r"], &["10.0.0.0/8"]).unlike(""), Field::ALL, "nobody wrote down what was asked for");
+    }
+
+    #[test]
+    fn what_the_spec_itself_says_anew_is_told_from_what_its_issuer_says() {
+        let mut object = PersonalClient::new("name", PersonalClientSpec::default());
+        let roles = IssuerDefaults { scoped_roles: Some(vec!["role".into()]), ..IssuerDefaults::default() };
+        let before = Wanted::of(&object, &IssuerDefaults::default()).unwrap().requested();
+        assert!(!Wanted::of(&object, &roles).unwrap().unlike(&before).is_empty());
+        assert!(!is_edited(&object.spec, &before), "it is the issuer that says so");
+        object.spec.display_name = Some("another".into());
+        assert!(is_edited(&object.spec, &before));
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use c1_operator::api::{ABANDON_ANNOTATION, ConditionType, PersonalClient, Reason, condition};
-use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, ResourceQuota};
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    core::v1::{Namespace as KubeNamespace, ResourceQuota},
+};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
@@ -145,6 +148,73 @@ async fn all_rights_are_minted_only_when_the_issuer_allows_it() {
     world.patch_issuer("plain", json!({"spec": {"policy": {"allowed": {"fullPermissions": true}}}})).await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     assert!(world.c1.live().await[0].scoped_roles.is_empty());
+    world.finish().await;
+}
+
+/// Without the operator's finalizer an issuer could go while something is still to be ended there: its objects wait, and it is said
+/// why.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_cannot_be_held_says_so() {
+    let world = World::start("bad-unheld", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    world.issuer("unheld", |_| {}).await;
+    let rule = json!({
+        "apiGroups": ["iam.conductor.one"], "apiVersions": ["*"], "operations": ["UPDATE"],
+        "resources": ["clusterclientissuers"], "resourceNames": ["unheld"],
+    });
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "unheld"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "!has(object.metadata.finalizers)", "message": "no finalizers here"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "unheld"}, "spec": {"policyName": "unheld", "validationActions": ["Deny"]},
+    });
+    world.apply(&policy).await;
+    world.apply(&binding).await;
+    let try_out = PatchParams { dry_run: true, ..PatchParams::default() };
+    let held = Patch::Merge(json!({"metadata": {"finalizers": ["test/finalizer"]}}));
+    eventually("the policy is in force", Duration::from_secs(30), async || {
+        match world.issuers().patch("unheld", &try_out, &held).await {
+            Ok(_) => Err("finalizers are let through"),
+            Err(_) => Ok(()),
+        }
+    })
+    .await;
+    namespace.create("client", from("unheld")).await;
+    issuer_says(&world, "unheld", Reason::InvalidConfiguration, "no finalizers here").await;
+    says(&namespace, "client", Reason::IssuerNotReady, "no finalizers here").await;
+    assert!(world.c1.live().await.is_empty());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.kube.clone());
+    bindings.delete("unheld", &DeleteParams::default()).await.unwrap();
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(world.kube.clone());
+    policies.delete("unheld", &DeleteParams::default()).await.unwrap();
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    world.finish().await;
+}
+
+/// The credential works on; that the new spec is not applied is said, and tried again without a hot loop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_the_api_server_refuses_is_said() {
+    let world = World::start("bad-render", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    namespace.create("client", json!({})).await;
+    namespace.ready("client").await;
+    let immutable = Patch::Merge(json!({"immutable": true}));
+    namespace.secrets().patch("client", &PatchParams::default(), &immutable).await.unwrap();
+    let template = json!({"data": {"ENV": "{{ clientId }}"}});
+    namespace.patch("client", json!({"spec": {"secretTemplate": template}})).await;
+    says(&namespace, "client", Reason::SecretRefused, "field is immutable when `immutable` is set").await;
+    let version = namespace.get("client").await.unwrap().metadata.resource_version;
+    crate::looks(&world, 3).await;
+    assert_eq!(namespace.get("client").await.unwrap().metadata.resource_version, version, "it is said once");
+    let secret = namespace.secret("client").await.unwrap();
+    assert!(world.c1.login(&secret).await && secret.get("ENV").is_none());
+    namespace.patch("client", json!({"spec": {"secretTemplate": null}})).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
 }
 
@@ -429,12 +499,7 @@ async fn another_users_credentials_reissue_nothing() {
         if seen.as_ref() == Some(&user.user_id) { Ok(()) } else { Err(format!("{seen:?}")) }
     })
     .await;
-    let lists = world.c1.requests().await["list"]["200"] + 4;
-    eventually("four more lists", Duration::from_secs(30), async || {
-        let seen = world.c1.requests().await["list"]["200"];
-        if seen >= lists { Ok(()) } else { Err(format!("{seen}")) }
-    })
-    .await;
+    crate::looks(&world, 4).await;
     assert_eq!(crate::current(&namespace.ready("client").await).id, before, "it was re-issued");
     namespace.delete("client").await;
     says(&namespace, "client", Reason::RevocationBlocked, "was made as another C1 user").await;

@@ -1,13 +1,16 @@
 //! `kubectl describe` reads like a history: an event for each thing that happened, none twice, however often the operator
 //! looks or starts anew.
 
+use std::time::Duration;
+
 use c1_operator::api::{ConditionType, PersonalClient, ROTATE_ANNOTATION, Reason, condition};
 use serde_json::json;
-use testkit::{Namespace, TestClock, World};
+use testkit::{Namespace, TestClock, World, eventually};
 
 use crate::{
     current,
     lifecycle::{another, with_clock},
+    looks,
 };
 
 async fn told(namespace: &Namespace) -> Vec<String> {
@@ -32,8 +35,9 @@ async fn an_event_for_each_thing_that_happens_and_none_twice() {
     clock.advance(&world.c1, 3700).await;
     let ended = namespace.event("client", Reason::Retired).await;
     assert!(ended.contains(&first), "{ended}");
-    // In its last tenth a renewal that fails is said a second time, and not more often.
-    let renewal = namespace.ready("client").await.status.unwrap().renewal_time.unwrap().0.as_second();
+    let status = namespace.ready("client").await.status.unwrap();
+    let renewal = status.renewal_time.unwrap().0.as_second();
+    let expires = status.client.unwrap().expires_time.unwrap().0.as_second();
     let forbid = json!({"spec": {"policy": {"namespaceSelector": {"matchLabels": {"none": "here"}}}}});
     world.patch_issuer("default", forbid).await;
     clock.advance(&world.c1, renewal - world.c1.now().await.as_second() + 60).await;
@@ -43,10 +47,19 @@ async fn an_event_for_each_thing_that_happens_and_none_twice() {
     };
     namespace.until("client", "says that its renewal fails", failing).await;
     namespace.event("client", Reason::DeniedByPolicy).await;
+    // In its last tenth a renewal that fails is said a second time, and not more often.
+    clock.advance(&world.c1, expires - world.c1.now().await.as_second() - 24 * 3600).await;
+    eventually("an event that says when it expires", Duration::from_secs(30), async || {
+        let events = namespace.events("client").await;
+        let louder = |(reason, note): &(String, String)| reason == "DeniedByPolicy" && note.contains("expires at");
+        if events.iter().any(louder) { Ok(()) } else { Err(format!("{events:#?}")) }
+    })
+    .await;
     world.restart_operator(None).await;
     clock.advance(&world.c1, 7200).await;
+    looks(&world, 2).await;
     namespace.ready("client").await;
-    let expected = ["DeniedByPolicy", "Issued", "Issued", "Retired", "Updated"];
+    let expected = ["DeniedByPolicy", "DeniedByPolicy", "Issued", "Issued", "Retired", "Updated"];
     assert_eq!(told(&namespace).await, expected, "{:#?}", namespace.events("client").await);
     world.finish().await;
 }

@@ -167,12 +167,7 @@ async fn an_altered_credential_is_issued_anew_and_not_without_end() {
     namespace.secrets().patch("client", &PatchParams::default(), &alter).await.unwrap();
     let object = namespace.reason("client", Reason::SecretLost).await;
     assert_eq!(object.status.as_ref().unwrap().failed_issuance_attempts, Some(2));
-    let lists = world.c1.requests().await["list"]["200"] + 3;
-    eventually("three more lists", Duration::from_secs(30), async || {
-        let seen = world.c1.requests().await["list"]["200"];
-        if seen >= lists { Ok(()) } else { Err(format!("{seen}")) }
-    })
-    .await;
+    crate::looks(&world, 3).await;
     assert_eq!(
         current(&namespace.reason("client", Reason::SecretLost).await).id,
         current(&second).id,

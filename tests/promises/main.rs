@@ -70,3 +70,14 @@ async fn no_client_lives(world: &World) {
 fn current(object: &PersonalClient) -> &c1_operator::api::IssuedClient {
     object.status.as_ref().and_then(|s| s.client.as_ref()).expect("a Ready object names its client")
 }
+
+/// Waits until the operator has read so many lists more from C1, and with each has looked at every object.
+async fn looks(world: &World, more: u64) {
+    let seen = async || world.c1.requests().await.get("list").and_then(|l| l.get("200")).copied().unwrap_or(0);
+    let until = seen().await + more;
+    eventually(&format!("{more} more lists"), Duration::from_mins(1), async || {
+        let seen = seen().await;
+        if seen >= until { Ok(()) } else { Err(format!("{seen} of {until}")) }
+    })
+    .await;
+}

@@ -13,7 +13,7 @@ use testkit::{Namespace, Options, TestClock, World, eventually};
 use crate::{
     all_is_well, current,
     lifecycle::{another, with_clock},
-    no_client_lives,
+    looks, no_client_lives,
 };
 
 /// A world, and an object `client` with this spec in it, Ready.
@@ -154,6 +154,33 @@ async fn a_secret_of_another_type_is_written_under_another_name() {
     world.finish().await;
 }
 
+/// Kubernetes does not let a Secret's type change: what is there keeps it, and that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_it_cannot_move_it_is_renewed_with_the_type_that_it_has() {
+    let (world, namespace) = with_client("move-untyped", Options::default(), json!({})).await;
+    world.put_secret(&namespace, "taken", &[("password", "theirs")]).await;
+    let first = current(&namespace.ready("client").await).id.clone();
+    let typed = |name: &str| json!({"spec": {"secretName": name, "secretTemplate": {"type": "example.com/c1"}}});
+    namespace.patch("client", typed("taken")).await;
+    namespace.reason("client", Reason::SecretConflict).await;
+    namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+    namespace.until("client", "has another client", |object| another(object, &first)).await;
+    namespace.reason("client", Reason::SecretConflict).await;
+    assert!(world.c1.login(&namespace.secret("client").await.unwrap()).await);
+    // Back under the former name, where Kubernetes does not let it have the new type.
+    namespace.patch("client", typed("client")).await;
+    let object = namespace.reason("client", Reason::SecretRefused).await;
+    let said = &object.status.as_ref().unwrap().conditions.iter().find(|c| c.type_ == "Ready").unwrap().message;
+    assert!(said.contains("the type of Secret client is Opaque, and cannot be changed"), "{said}");
+    looks(&world, 2).await;
+    assert_eq!(made(&world).await, 2, "that mints nothing");
+    namespace.secrets().delete("client", &kube::api::DeleteParams::default()).await.unwrap();
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    let secret = namespace.secrets().get("client").await.unwrap();
+    assert_eq!(secret.type_.as_deref(), Some("example.com/c1"));
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_moves_while_the_one_before_retires() {
     let options = with_clock();
@@ -220,6 +247,8 @@ async fn an_object_that_is_deleted_while_it_moves_leaves_nothing() {
 async fn while_it_is_suspended_nothing_moves_and_that_is_said() {
     let (world, namespace) = with_client("move-suspend", Options::default(), json!({})).await;
     namespace.patch("client", json!({"spec": {"suspend": true, "secretName": "elsewhere"}})).await;
+    namespace.reason("client", Reason::Suspended).await;
+    looks(&world, 2).await;
     let object = namespace.reason("client", Reason::Suspended).await;
     assert_eq!(object.status.as_ref().unwrap().secret_name.as_deref(), Some("client"));
     assert_eq!(ours(&namespace).await, ["client"]);

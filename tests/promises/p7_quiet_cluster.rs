@@ -1,12 +1,12 @@
 //! P7: a quiet cluster costs nothing. A restart over healthy objects writes nothing to Kubernetes, and reads only the list
 //! pages at C1.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde_json::json;
-use testkit::{Options, World, eventually};
+use testkit::{Options, World};
 
-use crate::all_is_well;
+use crate::{all_is_well, looks};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_over_healthy_objects_writes_nothing_and_only_lists() {
@@ -24,7 +24,7 @@ async fn a_restart_over_healthy_objects_writes_nothing_and_only_lists() {
     let writes = world.operator_writes().len();
 
     world.restart_operator(None).await;
-    lists(&world, 3).await;
+    looks(&world, 3).await;
 
     assert_eq!(world.operator_writes()[writes..], [], "the restarted operator wrote");
     assert_eq!(self::versions(&namespace).await, versions);
@@ -45,22 +45,13 @@ async fn idle_objects_cost_list_pages_and_no_reads() {
         namespace.ready(&format!("client-{n}")).await;
     }
     // Two inventories after the last Ready, all is quiet.
-    lists(&world, world.c1.requests().await["list"]["200"] + 2).await;
+    looks(&world, 2).await;
     let before = reads(&world);
     world.c1.reset_requests().await;
-    lists(&world, 5).await;
+    looks(&world, 5).await;
     assert_eq!(reads(&world), before, "objects or their Secrets were read");
     assert_eq!(world.c1.requests().await.into_keys().collect::<Vec<_>>(), ["list"]);
     world.finish().await;
-}
-
-/// Waits for this many lists.
-async fn lists(world: &World, count: u64) {
-    eventually(&format!("{count} lists"), Duration::from_secs(30), async || {
-        let seen = world.c1.requests().await.get("list").and_then(|l| l.get("200")).copied().unwrap_or(0);
-        if seen >= count { Ok(()) } else { Err(format!("{seen}")) }
-    })
-    .await;
 }
 
 /// How often the operator read a PersonalClient or a Secret of theirs.

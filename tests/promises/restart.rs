@@ -12,6 +12,7 @@ use testkit::{Namespace, Options, TestClock, World};
 use crate::{
     all_is_well, current,
     lifecycle::{another, with_clock},
+    looks,
 };
 
 const ANNOTATION: &str = "restart.iam.conductor.one/client";
@@ -177,6 +178,7 @@ async fn while_suspended_nobody_is_restarted() {
         if said.contains("suspend") { Ok(()) } else { Err(said) }
     };
     namespace.until("client", "says that it is suspended", says).await;
+    looks(&world, 2).await;
     assert_eq!(template(&world, &namespace, ("Deployment", "there"), ANNOTATION).await, (0, None));
     namespace.patch("client", json!({"spec": {"suspend": false}})).await;
     restarted(&namespace).await;

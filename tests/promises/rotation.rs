@@ -1,15 +1,14 @@
 //! A credential's middle age: it is replaced before it expires, by its age, and on request; what was replaced works on for the
 //! overlap, and longer while it is used; what fails is said, and becomes louder. Weeks pass by a clock that the tests move.
 
-use std::time::Duration;
-
 use c1_operator::api::{PersonalClient, ROTATE_ANNOTATION, Reason, RenewalReason};
 use serde_json::{Value, json};
-use testkit::{Namespace, Options, TestClock, World, eventually};
+use testkit::{Namespace, Options, TestClock, World};
 
 use crate::{
     all_is_well, current,
     lifecycle::{another, with_clock},
+    looks, no_client_lives,
 };
 
 const HOUR: i64 = 3600;
@@ -73,16 +72,6 @@ async fn fails(namespace: &Namespace, reason: Reason, words: &str) -> PersonalCl
 /// How many clients were ever made for objects.
 async fn made(world: &World) -> usize {
     world.c1.ledger().await.iter().filter(|client| !client.bootstrap).count()
-}
-
-/// How often the operator has looked at C1 since.
-async fn looks(world: &World, more: u64) {
-    let until = world.c1.requests().await["list"]["200"] + more;
-    eventually("more lists", Duration::from_mins(1), async || {
-        let seen = world.c1.requests().await["list"]["200"];
-        if seen >= until { Ok(()) } else { Err(format!("{seen} of {until}")) }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,8 +152,11 @@ async fn a_request_is_answered_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_survives_what_crashes() {
     let (mut world, _, namespace) = with_client("rot-crash", json!({})).await;
-    for (n, point) in ["before-Intend", "after-Create", "after-Deliver", "after-Record"].iter().enumerate() {
-        let before = id(&namespace).await;
+    // Before it is written down an attempt is none. Whoever has not delivered is given up, and the next answers what stands there
+    // then; what was delivered has answered what stood there before.
+    let points = [("before-Intend", 1), ("after-Create", 2), ("after-Deliver", 2), ("after-Record", 2)];
+    for (n, (point, clients)) in points.iter().enumerate() {
+        let (before, made_before) = (id(&namespace).await, made(&world).await);
         world.restart_operator(Some(point)).await;
         ask(&namespace, &format!("request {n}")).await;
         assert!(world.operator.killed().await, "{point} was never reached");
@@ -172,6 +164,8 @@ async fn a_request_survives_what_crashes() {
         world.restart_operator(None).await;
         answered(&namespace, &format!("request {n} again")).await;
         assert_ne!(id(&namespace).await, before);
+        looks(&world, 2).await;
+        assert_eq!(made(&world).await - made_before, *clients, "{point}: neither a request less, nor one twice");
         all_is_well(&world, &[(&namespace, "client")]).await;
         // What was replaced makes place for the next.
         let fresh = json!({"metadata": {"annotations": {ROTATE_ANNOTATION: null}}});
@@ -227,7 +221,10 @@ async fn what_was_replaced_lives_on_while_it_is_used() {
     let told = namespace.events("client").await.into_iter().filter(|(reason, _)| reason == "StillUsed").count();
     assert_eq!(told, 1, "once a day");
     assert!(namespace.ready("client").await.status.unwrap().retiring[0].last_used_at.is_some());
-    clock.advance(&world.c1, HOUR).await;
+    // Used once more, shortly before: it would live for an hour yet.
+    clock.advance(&world.c1, HOUR - 300).await;
+    assert!(world.c1.login(&old).await, "2 min before maxOverlap is over");
+    clock.advance(&world.c1, 180).await;
     retired(&namespace).await;
     assert!(!world.c1.login(&old).await, "no longer than maxOverlap");
     all_is_well(&world, &[(&namespace, "client")]).await;
@@ -291,6 +288,32 @@ async fn while_suspended_nothing_is_done_and_afterwards_it_happens_once() {
     answered(&namespace, "meanwhile").await;
     all_is_well(&world, &[(&namespace, "client")]).await;
     assert_eq!(made(&world).await, 2, "once");
+    world.finish().await;
+}
+
+/// What ends, ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_suspended_nothing_is_rendered_but_overlaps_end_and_it_can_be_deleted() {
+    let (world, clock, namespace) = with_client("rot-suspend-end", json!({})).await;
+    let old = namespace.secret("client").await.unwrap();
+    ask(&namespace, "now").await;
+    answered(&namespace, "now").await;
+    let version = namespace.secret("client").await.unwrap().resource_version().to_owned();
+    let spec = json!({"suspend": true, "secretTemplate": {"labels": {"team": "a"}}});
+    namespace.patch("client", json!({"spec": spec})).await;
+    let clients = world.c1.live().await.len();
+    looks(&world, 2).await;
+    assert!(world.c1.login(&old).await, "its overlap is not over");
+    assert_eq!(world.c1.live().await.len(), clients);
+    clock.advance(&world.c1, 2 * HOUR).await;
+    retired(&namespace).await;
+    assert!(!world.c1.login(&old).await);
+    let secret = namespace.secret("client").await.unwrap();
+    assert_eq!(secret.resource_version(), version, "nothing was rendered");
+    namespace.delete("client").await;
+    namespace.gone("client").await;
+    assert!(namespace.secret("client").await.is_none());
+    no_client_lives(&world).await;
     world.finish().await;
 }
 

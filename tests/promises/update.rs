@@ -7,7 +7,7 @@ use c1_operator::api::{PersonalClient, Reason};
 use serde_json::{Value, json};
 use testkit::{LedgerClient, Namespace, Options, World, eventually};
 
-use crate::{all_is_well, current};
+use crate::{all_is_well, current, looks};
 
 /// What is so at C1.
 type So = fn(&LedgerClient) -> bool;
@@ -113,12 +113,7 @@ async fn what_somebody_changes_at_c1_is_put_back_and_that_is_said() {
     until_at_c1(&world, &namespace, "it is put back", as_before).await;
     let note = namespace.event("client", Reason::Drifted).await;
     assert!(note.contains("displayName, allowSourceCidr") && !note.contains("scopedRoles"), "{note}");
-    let lists = calls(&world, "list").await;
-    eventually("more lists", Duration::from_mins(1), async || {
-        let seen = calls(&world, "list").await;
-        if seen >= lists + 3 { Ok(()) } else { Err(format!("{seen}")) }
-    })
-    .await;
+    looks(&world, 2).await;
     assert_eq!(calls(&world, "update").await, 1, "once");
     assert_eq!(current(&namespace.ready("client").await).id, was.id);
     all_is_well(&world, &[(&namespace, "client")]).await;
@@ -202,12 +197,7 @@ async fn while_suspended_nothing_is_changed_and_afterwards_once() {
     // What works is not what this spec asks for.
     namespace.reason("client", Reason::Suspended).await;
     world.c1.patch_client(&id, json!({"allowSourceCidr": ["10.0.0.0/8"]})).await;
-    let lists = calls(&world, "list").await;
-    eventually("more lists", Duration::from_mins(1), async || {
-        let seen = calls(&world, "list").await;
-        if seen >= lists + 2 { Ok(()) } else { Err(format!("{seen}")) }
-    })
-    .await;
+    looks(&world, 2).await;
     assert_eq!(calls(&world, "update").await, 0);
     namespace.patch("client", json!({"spec": {"suspend": null}})).await;
     let so = |c: &LedgerClient| c.display_name.starts_with("later [") && c.allow_source_cidr.is_empty();

@@ -2,6 +2,7 @@
 //! goes wrong without it; `make sabotage` shows that it does.
 
 mod abandons;
+mod blocked;
 mod case;
 mod ends;
 mod issuers;

@@ -12,7 +12,7 @@ use super::{
 use crate::api::{IssuedClient, RetiringClient, Rotation};
 
 /// Replaced two hours ago, with an overlap of one hour, and used last so long ago.
-fn used(ago: Duration) -> Case {
+pub(super) fn used(ago: Duration) -> Case {
     let mut case = settled(Case::ready());
     let mut former = status::retiring(&case.current().clone(), case.ago(2 * HOUR), HOUR);
     (former.id, former.attempt) = ("client-0".into(), "former".into());

@@ -10,77 +10,136 @@ use super::{
     super::*,
     servers::{GUARDS, issued, servers},
 };
-use crate::api::{DeletionPolicy, Expires, Reason};
+use crate::api::{DeletionPolicy, Expires, Reason, Rotation, RotationPolicy, SecretTemplate};
 
 /// An observation, from one of a new or a settled object, with anything about it changed.
 fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
     let spec = (any::<Option<String>>(), any::<Option<String>>(), any::<bool>(), any::<bool>());
     let world = (any::<[bool; 8]>(), 0..5_usize, 0..4_usize, -400_000_i64..400_000_000);
-    (spec, world).prop_map(|((expires, display_name, retain, no_roles), (flags, secret, content, ahead))| {
-        let [settled, deleting, listed, empty, clock_off, no_identity, no_issuer, open] = flags;
-        let (servers, mut replica) = if settled {
-            issued()
-        } else {
-            let servers = servers();
-            let replica = super::servers::Replica::new(&servers);
-            (servers, replica)
-        };
-        if listed {
-            replica.list();
-        }
-        let mut o = replica.observed();
-        let now = servers.borrow().now + SignedDuration::from_secs(ahead);
-        o.object.spec.expires = expires.map(Expires);
-        o.object.spec.display_name = display_name;
-        o.object.spec.deletion_policy = retain.then_some(DeletionPolicy::Retain);
-        if no_roles {
-            o.object.spec.scoped_roles = None;
-        }
-        if deleting {
-            o.object.metadata.deletion_timestamp = Some(Time(now));
-        }
-        if open {
-            let open = OpenAttempt {
-                attempt: "another".into(),
-                started_at: servers.borrow().now,
-                issuer_ref: o.object.issuer_ref(),
-                host: "h".into(),
-                user_id: "user".into(),
-                secret_name: "deployer".into(),
-                answers: None,
+    let life = (any::<[bool; 10]>(), 0..4_usize, 0..4_usize);
+    (spec, world, life).prop_map(
+        |((expires, display_name, retain, no_roles), (flags, secret, content, ahead), life)| {
+            let [settled, deleting, listed, empty, clock_off, no_identity, no_issuer, open] = flags;
+            let (servers, mut replica) = if settled {
+                issued()
+            } else {
+                let servers = servers();
+                let replica = super::servers::Replica::new(&servers);
+                (servers, replica)
             };
-            let text = serde_json::to_string(&Record { open: Some(open), ..Record::default() }).unwrap();
-            o.object.metadata.annotations.get_or_insert_default().insert(crate::api::RECORD_ANNOTATION.into(), text);
-        }
-        match (secret, &mut o.secret) {
-            (0, secret) => *secret = SecretView::Absent,
-            (1, secret) => *secret = SecretView::Unknown("why".into()),
-            (2, SecretView::Present(seen)) => seen.delivered = None,
-            (3, SecretView::Present(seen)) => seen.delivered.as_mut().unwrap().owner.uid = "former".into(),
-            (_, SecretView::Present(seen)) => {
-                seen.content = [
-                    Content::Unread,
-                    Content::Altered,
-                    Content::Intact { rendered: true },
-                    Content::Intact { rendered: false },
-                ][content];
+            if listed {
+                replica.list();
             }
-            _ => {}
+            let mut o = replica.observed();
+            let now = servers.borrow().now + SignedDuration::from_secs(ahead);
+            o.object.spec.expires = expires.map(Expires);
+            o.object.spec.display_name = display_name;
+            o.object.spec.deletion_policy = retain.then_some(DeletionPolicy::Retain);
+            if no_roles {
+                o.object.spec.scoped_roles = None;
+            }
+            if deleting {
+                o.object.metadata.deletion_timestamp = Some(Time(now));
+            }
+            if open {
+                let open = OpenAttempt {
+                    attempt: "another".into(),
+                    started_at: servers.borrow().now,
+                    issuer_ref: o.object.issuer_ref(),
+                    host: "h".into(),
+                    user_id: "user".into(),
+                    secret_name: "deployer".into(),
+                    answers: None,
+                };
+                let text = serde_json::to_string(&Record { open: Some(open), ..Record::default() }).unwrap();
+                o.object
+                    .metadata
+                    .annotations
+                    .get_or_insert_default()
+                    .insert(crate::api::RECORD_ANNOTATION.into(), text);
+            }
+            match (secret, &mut o.secret) {
+                (0, secret) => *secret = SecretView::Absent,
+                (1, secret) => *secret = SecretView::Unknown("why".into()),
+                (2, SecretView::Present(seen)) => seen.delivered = None,
+                (3, SecretView::Present(seen)) => seen.delivered.as_mut().unwrap().owner.uid = "former".into(),
+                (_, SecretView::Present(seen)) => {
+                    seen.content = [
+                        Content::Unread,
+                        Content::Altered,
+                        Content::Intact { rendered: true },
+                        Content::Intact { rendered: false },
+                    ][content];
+                }
+                _ => {}
+            }
+            let issuer = o.issuer.as_mut().unwrap();
+            issuer.clock_off = clock_off;
+            if let Some(inventory) = &mut issuer.inventory {
+                inventory.empty = empty;
+            }
+            if no_identity {
+                issuer.identity = None;
+                issuer.not_ready = Some((Reason::Unreachable, "no answer".into()));
+            }
+            if no_issuer {
+                o.issuer = None;
+            }
+            lives(&mut o, now, life);
+            (o, now)
+        },
+    )
+}
+
+/// What its life has brought: requests, failures, an overlap, moves, and what stands in their way.
+fn lives(o: &mut Observed, now: Timestamp, (flags, place, retiring): ([bool; 10], usize, usize)) {
+    let [asked, manual, suspended, failed, delete_failed, look_failed, denied, edited, typed, expiring] = flags;
+    (o.delete_failed, o.look_failed) = (delete_failed, look_failed);
+    if asked {
+        o.object
+            .metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(crate::api::ROTATE_ANNOTATION.into(), "now".into());
+    }
+    o.object.spec.rotation = manual.then(|| Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
+    o.object.spec.suspend = suspended.then_some(true);
+    if typed {
+        let template = SecretTemplate { type_: Some("example.com/type".into()), ..SecretTemplate::default() };
+        o.object.spec.secret_template = Some(template);
+    }
+    if edited {
+        o.object.metadata.generation = Some(2);
+    }
+    if let Some(issuer) = o.issuer.as_mut().filter(|_| denied) {
+        issuer.namespace_selected = Some(false);
+    }
+    if place > 0 {
+        o.object.spec.secret_name = Some("elsewhere".into());
+        let there = match (&o.secret, place) {
+            (SecretView::Present(seen), 2) => SecretView::Present(seen.clone()),
+            (SecretView::Present(seen), 3) => {
+                SecretView::Present(Box::new(SecretSeen { delivered: None, ..(**seen).clone() }))
+            }
+            _ => SecretView::Absent,
+        };
+        o.others.insert("elsewhere".into(), there);
+    }
+    let generation = o.object.metadata.generation.unwrap_or_default();
+    let tried = status::Tried::of(&o.object);
+    let Some(status) = o.object.status.as_mut() else { return };
+    if let Some(client) = status.client.as_mut() {
+        client.expires_time = expiring.then_some(Time(now - SignedDuration::from_secs(1)));
+        let client = client.clone();
+        for n in 0..retiring {
+            let former =
+                crate::api::IssuedClient { id: format!("former-{n}"), attempt: format!("f{n}"), ..client.clone() };
+            status.retiring.push(status::retiring(&former, now, std::time::Duration::from_hours(1)));
         }
-        let issuer = o.issuer.as_mut().unwrap();
-        issuer.clock_off = clock_off;
-        if let Some(inventory) = &mut issuer.inventory {
-            inventory.empty = empty;
-        }
-        if no_identity {
-            issuer.identity = None;
-            issuer.not_ready = Some((Reason::Unreachable, "no answer".into()));
-        }
-        if no_issuer {
-            o.issuer = None;
-        }
-        (o, now)
-    })
+    }
+    if failed {
+        *status = status::failed(&tried, status, Reason::SecretRefused, "why", generation, now);
+    }
 }
 
 proptest! {
@@ -88,7 +147,7 @@ proptest! {
     #[test]
     fn any_observation_has_a_plan_that_comes_to_rest((mut o, now) in observations()) {
         let mut said = vec![];
-        for _ in 0..6 {
+        for _ in 0..10 {
             let Step::UpdateStatus(status) = plan(&o, now, GUARDS).step else { return Ok(()) };
             prop_assert!(!said.contains(&status), "said twice: {status:?}");
             o.object.status = Some((*status).clone());

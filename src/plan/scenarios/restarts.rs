@@ -55,10 +55,6 @@ fn consumers_wait_while_the_credential_is_lost() {
     let mut case = restarting(Duration::from_secs(11), HOUR);
     case.o.secret = SecretView::Absent;
     assert!(!matches!(case.step(), Step::Restart(_)));
-    // It is there, and status says that something else is wrong with it.
-    let mut case = restarting(Duration::from_secs(11), HOUR);
-    case.fails(Reason::SecretConflict);
-    assert!(!matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
     let mut case = restarting(Duration::from_secs(11), HOUR);
     case.delivered().client.id = "another".into();
     assert!(!matches!(case.step(), Step::Restart(_)));
@@ -91,4 +87,23 @@ fn a_restart_that_failed_holds_nothing_up() {
     case.status().retiring.clear();
     let case = settled(case);
     assert!(case.plan().wake.is_some_and(|wake| wake > case.now && wake <= case.now + MINUTE), "it is tried again");
+}
+
+/// What they use ends with its overlap, whatever else is wrong with the object.
+#[test]
+fn consumers_are_restarted_also_while_the_object_is_not_ready() {
+    let mut case = restarting(Duration::from_secs(11), HOUR);
+    case.fails(Reason::SecretConflict);
+    assert!(matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
+}
+
+#[test]
+fn while_suspended_what_consumers_may_still_use_does_not_end() {
+    let mut case = restarting(2 * HOUR, HOUR);
+    case.o.object.spec.suspend = Some(true);
+    let case = settled(case);
+    assert_eq!(case.step(), Step::Nothing);
+    let mut restarted = case;
+    restarted.status().restart_pending = None;
+    assert_eq!(restarted.step(), Step::Revoke("former".into()));
 }

@@ -289,6 +289,7 @@ impl Replica {
             tidy_failed: false,
             restart_failed: false,
             delete_failed: self.delete_failed,
+            look_failed: false,
             open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
             fresh_attempt: format!("attempt{}", servers.attempts),
             timing: Timing {

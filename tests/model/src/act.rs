@@ -1,17 +1,34 @@
 //! Acting: a replica performs the next effect of a transaction, or a single write, on the abstract servers.
 
+use std::{cell::RefCell, rc::Rc};
+
 use c1_operator::{
     api::FINALIZER,
     plan::{Anchor, Answer, Content, Effect, Flight, Outcome, SecretSeen, SecretView, next, status},
 };
 
 use crate::{
-    print::Printed,
+    memo::{self, Memo},
+    print::{Printed, print},
     replica::{Caller, Mishap, Work, struck},
     rules::Rules,
     situations::{Situation, reached},
     world::{Delivery, End, State, is_deleting, time},
 };
+
+/// A transaction and its effect that comes next.
+type Under = Printed<(Flight, Effect)>;
+
+/// What an answer makes of a transaction.
+#[derive(Clone)]
+enum Then {
+    Goes(Under),
+    Landed(Rc<Flight>),
+}
+
+thread_local! {
+    static NEXT: RefCell<Memo<Then>> = RefCell::default();
+}
 
 /// What a maker whose time is over has left to clean up, in seconds.
 const CLEAN_UP: u32 = 2;
@@ -30,7 +47,7 @@ impl State {
                 if let (Effect::Deliver { delivered, .. }, true) = (&flight.1, happens) {
                     caller.delivered = Some(delivered.client.id.clone());
                 }
-                self.go_on(r, flight.0.clone(), answer, caller, rules);
+                self.go_on(r, &flight, answer, caller, rules);
                 self.check_delivered(r, &flight.1);
             }
             Work::Status(write) => {
@@ -104,7 +121,7 @@ impl State {
             caller.looked = self.now;
             self.replicas[r].work = Some(Work::Transaction { flight, caller });
         } else {
-            self.go_on(r, flight.0.clone(), Answer::OutOfTime, caller, rules);
+            self.go_on(r, &flight, Answer::OutOfTime, caller, rules);
         }
     }
 
@@ -120,41 +137,51 @@ impl State {
         self.maker_left |= caller.delivered.is_some() && caller.delivered == self.held();
     }
 
-    fn go_on(&mut self, r: usize, flight: Flight, answer: Answer, mut caller: Caller, rules: &Rules) {
+    fn go_on(&mut self, r: usize, under_way: &Under, answer: Answer, mut caller: Caller, rules: &Rules) {
         let read = matches!(answer, Answer::Secret(SecretView::Absent) | Answer::Object(_));
-        let lost = read && self.secret.is_none() && matches!(flight, Flight::Abandon(_));
-        let (flight, effect) = next(flight, answer, time(self.now), &rules.plan);
+        let lost = read && self.secret.is_none() && matches!(under_way.0, Flight::Abandon(_));
+        let on = (under_way.print(), print(&answer), self.now, rules);
+        let next = memo::of(&NEXT, &on, || {
+            let (flight, effect) = next(under_way.0.clone(), answer, time(self.now), &rules.plan);
+            match effect {
+                None => Then::Landed(flight.into()),
+                Some(effect) => Then::Goes(Printed::new((flight, effect))),
+            }
+        });
+        let flight = match next {
+            Then::Landed(flight) => return self.land(r, &flight, &caller),
+            Then::Goes(flight) => flight,
+        };
         // Its maker may wake up, and deliver what is then dead.
-        let gives_up = lost && caller.made.is_none() && matches!(effect, Some(Effect::DeleteClient { .. }));
+        let gives_up = lost && caller.made.is_none() && matches!(flight.1, Effect::DeleteClient { .. });
         if gives_up && self.says_ready() {
             self.broken.get_or_insert("P1: a client is given up whose Secret is lost, and status says Ready");
         }
-        let Some(effect) = effect else { return self.land(r, flight, &caller) };
         caller.looked = self.now;
-        self.replicas[r].work = Some(Work::Transaction { flight: Printed::new((flight, effect)), caller });
+        self.replicas[r].work = Some(Work::Transaction { flight, caller });
     }
 
     /// What the shell does when a transaction is over: a failure is written down.
-    fn land(&mut self, r: usize, flight: Flight, caller: &Caller) {
+    fn land(&mut self, r: usize, flight: &Flight, caller: &Caller) {
         let Flight::Landed(outcome) = flight else { return };
         let made = caller.made.as_ref().and_then(|id| self.client(id)).filter(|c| c.live && !self.names(c));
-        let said = |id: &str| matches!(&*outcome, Outcome::Failed { message, .. } if message.contains(id));
+        let said = |id: &str| matches!(&**outcome, Outcome::Failed { message, .. } if message.contains(id));
         // Whoever takes away a Secret that was to stay without its object answers for what it held.
         let kept = matches!(self.end, End::Retained | End::Forced { retains: true, .. });
         let made = made.filter(|made| !(kept && caller.delivered.as_ref() == Some(&made.client.id)));
         // Whoever has slept away also the time to clean up, and does not know what has become of the object, is as good as dead:
         // the inventory reports what he leaves.
-        let asleep = caller.slept && matches!(*outcome, Outcome::LookAgain { .. });
+        let asleep = caller.slept && matches!(**outcome, Outcome::LookAgain { .. });
         if self.object.is_none() && !asleep && made.is_some_and(|made| !said(&made.client.id)) {
             self.broken.get_or_insert("P2: a maker leaves a client that nobody names, and does not say so");
         }
-        match *outcome {
+        match &**outcome {
             Outcome::Failed { reason, message, unsent } => {
                 if !unsent {
                     self.replicas[r].unsent = None;
                 }
                 let Some(object) = &self.object else { return self.leave(caller) };
-                let said = status::failure(object, &caller.tried, reason, &message, time(self.now));
+                let said = status::failure(object, &caller.tried, *reason, message, time(self.now));
                 self.replicas[r].work = Some(Work::Status(Printed::new((Anchor::of(object), said))));
             }
             Outcome::Abandoned { .. } => reached(Situation::Abandoned),

@@ -47,19 +47,21 @@ impl State {
             status.failed_issuance_attempts = status.failed_issuance_attempts.map(|count| count.min(MOST_FAILURES));
         }
         object.metadata.resource_version = None;
-        object.metadata.resource_version = Some(format!("{:x}", print(&object)));
+        let version = print(&object);
+        object.metadata.resource_version = Some(format!("{version:x}"));
         if (current_secret(&object, &Record::of(&object)) == ELSEWHERE) != self.is_elsewhere {
             self.is_elsewhere = !self.is_elsewhere;
             std::mem::swap(&mut self.secret, &mut self.aside);
         }
-        self.object = Some(Printed::new(object));
+        self.object = Some(Printed::with(object, version));
     }
 
     /// Stores a Secret.
     pub fn put_secret(&mut self, name: &str, mut secret: SecretSeen) {
         secret.resource_version = String::new();
-        secret.resource_version = format!("{:x}", print(&secret));
-        *self.secret_mut(name) = Some(Printed::new(secret));
+        let version = print(&secret);
+        secret.resource_version = format!("{version:x}");
+        *self.secret_mut(name) = Some(Printed::with(secret, version));
     }
 
     /// A write of the object, conditional on what was seen of it.

@@ -1,24 +1,28 @@
 //! Looking: a replica reads the servers, lets the shipped `plan` decide, and begins what is to be done.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     time::Duration,
 };
 
 use c1_operator::{
-    api::{IssuerDefaults, IssuerRef, PersonalClient},
+    api::{IssuerDefaults, IssuerRef, PersonalClient, PersonalClientStatus},
     c1::Client,
     plan::{
-        Abandon, Anchor, ClientRead, Content, Identity, InventoryView, Issue, IssuerView, Look, Marker, Next, Observed,
-        Record, Relocate, Remove, SecretView, Step, Tidy, Update, current_secret, other_issuers, other_secrets, plan,
+        Abandon, Anchor, ClientRead, Content, Effect, Flight, Identity, InventoryView, Issue, IssuerView, Look, Marker,
+        Observed, Record, Relocate, Remove, SecretView, Step, Tidy, Update, current_secret, other_issuers,
+        other_secrets, plan,
         status::{self, Tried},
     },
 };
 
 use crate::{
     c1::AtC1,
+    memo::{self, Memo},
     print::Printed,
-    replica::{Caller, List, Looking, Mishap, Work, restarted, struck},
+    replica::{Caller, List, Looking, Mishap, Replica, Work, restarted, struck},
     rules::Rules,
     situations::{Situation, reached},
     world::{CLUSTER, HOST, State, TIMING, owner, time, user_of},
@@ -54,12 +58,10 @@ impl State {
     }
 
     /// What a replica would begin whose caches hold the object as it was read, and no Secret: a first issue, or nothing.
-    fn first_issue(&self, r: usize, rules: &Rules) -> Option<(Step, Observed)> {
+    fn first_issue(&self, r: usize, rules: &Rules) -> Option<Rc<Decided>> {
         let looking = self.replicas[r].looking.as_ref()?;
-        let mut observed = self.observe(r, looking.object.as_ref()?, looking);
-        (observed.secret, observed.live) = (SecretView::Absent, false);
-        let step = observed.is_untouched().then(|| plan(&observed, time(self.now), &rules.plan).step);
-        step.filter(|step| matches!(step, Step::Issue(_))).map(|step| (step, observed))
+        let decided = self.decided(r, looking.object.as_ref()?, looking, true, rules);
+        (decided.observed.is_untouched() && matches!(decided.step, Step::Issue(_))).then_some(decided)
     }
 
     /// Whether a cache that has missed the Secret would make a difference.
@@ -69,10 +71,10 @@ impl State {
 
     /// Decides by caches that have missed the Secret.
     pub fn decide_blindly(&mut self, r: usize, rules: &Rules) {
-        let Some((step, observed)) = self.first_issue(r, rules) else { return };
+        let Some(decided) = self.first_issue(r, rules) else { return };
         reached(Situation::Blind);
         self.replicas[r].looking = None;
-        self.begin(r, step, observed, rules);
+        self.begin(r, &decided, rules);
     }
 
     /// Reads the Secret, decides, and begins what is to be done; evidence that is missing is fetched.
@@ -83,12 +85,39 @@ impl State {
         let Some(looking) = self.replicas[r].looking.take() else { return };
         let Some(object) = looking.object.clone() else { return };
         self.notice(r, &object);
-        let observed = self.observe(r, &object, &looking);
-        match plan(&observed, time(self.now), &rules.plan).step {
+        let decided = self.decided(r, &object, &looking, false, rules);
+        match &decided.step {
             Step::Nothing => {}
-            Step::Look(look) => self.fetch(r, looking, look, &observed, lags),
-            step => self.begin(r, step, observed, rules),
+            Step::Look(look) => self.fetch(r, looking, look.clone(), &decided.observed, lags),
+            _ => self.begin(r, &decided, rules),
         }
+    }
+
+    /// The shipped decision; `blind`: the Secret was missed.
+    fn decided(
+        &self,
+        r: usize,
+        object: &Printed<PersonalClient>,
+        looking: &Looking,
+        blind: bool,
+        rules: &Rules,
+    ) -> Rc<Decided> {
+        let Replica { list, looking: _, work: _, seen, unsent, deleted, delete_failed } = &self.replicas[r];
+        // Whatever `observe` asks for.
+        let on = (
+            (object, blind, self.now, self.names, rules),
+            (&self.secret, &self.aside, self.is_elsewhere),
+            (&looking.as_of, &looking.reads, &looking.listed),
+            (list, seen, unsent, deleted, delete_failed),
+        );
+        memo::of(&DECIDED, &on, || {
+            let mut observed = self.observe(r, object, looking);
+            if blind {
+                (observed.secret, observed.live) = (SecretView::Absent, false);
+            }
+            let step = plan(&observed, time(self.now), &rules.plan).step;
+            Rc::new(Decided { first: first(&step, &observed.object).map(Printed::new), step, observed })
+        })
     }
 
     /// Remembers since when the open attempt was seen.
@@ -128,6 +157,7 @@ impl State {
             unsent,
             deleted: replica.deleted.clone(),
             delete_failed: replica.delete_failed,
+            look_failed: false,
             tidy_failed: false,
             restart_failed: false,
             open_seen: Duration::from_secs(u64::from(open_seen)),
@@ -163,56 +193,58 @@ impl State {
         self.replicas[r].looking = Some(looking);
     }
 
-    fn begin(&mut self, r: usize, step: Step, observed: Observed, rules: &Rules) {
-        self.check_evidence(&step, &observed);
-        self.check_truth(&step, &observed);
-        self.excuse_stale(&step, &observed);
-        self.check_caller(&step, &observed);
-        let object = observed.object;
-        let at = Anchor::of(&object);
-        let secret_name = match &step {
+    fn begin(&mut self, r: usize, decided: &Decided, rules: &Rules) {
+        let Decided { step, observed, first } = decided;
+        self.check_evidence(step, observed);
+        self.check_truth(step, observed);
+        self.excuse_stale(step, observed);
+        self.check_caller(step, observed);
+        let object = &observed.object;
+        let at = Anchor::of(object);
+        match step {
+            Step::Claim(_) => reached(Situation::Adoption),
+            Step::Remove(_) => self.note_unknowable(),
+            _ => {}
+        }
+        self.replicas[r].work = match step {
+            Step::UpdateStatus(status) => Some(Work::Status(Printed::new((at, PersonalClientStatus::clone(status))))),
+            Step::AddFinalizer => Some(Work::AddFinalizer(Printed::new(at))),
+            Step::Claim(seen) => Some(Work::Claim(Printed::new(SecretView::Present(seen.clone())), at.uid)),
+            // No consumer here has to be restarted: it stays a write of status.
+            Step::Restart(_) => Some(Work::Status(Printed::new((at, restarted(object))))),
+            Step::Strike(id) => Some(Work::Status(Printed::new((at, struck(object, id))))),
+            Step::Revoke(id) => Some(Work::Revoke(Printed::new((id.clone(), object.clone())))),
+            Step::Close(record) => Some(Work::Close(Printed::new((at, record.clone())))),
+            _ => first.clone().map(|flight| Work::Transaction { flight, caller: self.caller(step, object) }),
+        };
+        if let Step::Issue(_) = step {
+            // A dry run changes nothing: no need to stand still before it.
+            self.act(r, Mishap::None, rules);
+            // The attempt's name is taken only when it is intended.
+            self.names += u8::from(self.replicas[r].work.is_some());
+        }
+    }
+
+    /// Who performs a transaction that is begun now.
+    fn caller(&self, step: &Step, object: &PersonalClient) -> Caller {
+        let secret_name = match step {
             Step::Issue(step) => step.secret_name.clone(),
             Step::Abandon(step) => step.secret_name.clone(),
-            _ => current_secret(&object, &Record::of(&object)),
+            _ => current_secret(object, &Record::of(object)),
         };
-        let whose = Whose {
-            uid: at.uid.clone(),
-            tried: Tried::of(&object),
+        let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
+        Caller {
+            deadline: self.now + budget,
+            extended: false,
+            slept: false,
+            looked: self.now,
+            uid: Anchor::of(object).uid,
             secret_name,
             user_id: user_of(&object.issuer_ref()),
-        };
-        self.replicas[r].work = Some(match step {
-            Step::Nothing | Step::Look(_) | Step::Render(_) => return,
-            Step::UpdateStatus(status) => Work::Status(Printed::new((at, *status))),
-            Step::AddFinalizer => Work::AddFinalizer(Printed::new(at)),
-            Step::Claim(seen) => {
-                reached(Situation::Adoption);
-                Work::Claim(Printed::new(SecretView::Present(seen)), at.uid)
-            }
-            // No consumer here has to be restarted: it stays a write of status.
-            Step::Restart(_) => Work::Status(Printed::new((at, restarted(&object)))),
-            Step::Strike(id) => Work::Status(Printed::new((at, struck(&object, &id)))),
-            Step::Revoke(id) => Work::Revoke(Printed::new((id, object))),
-            Step::Issue(step) => {
-                self.pursue(r, Issue::start(*step, object, CLUSTER.into(), TIMING), whose);
-                // A dry run changes nothing: no need to stand still before it.
-                self.act(r, Mishap::None, rules);
-                // The attempt's name is taken only when it is intended.
-                self.names += u8::from(self.replicas[r].work.is_some());
-                return;
-            }
-            Step::Update(step) => return self.pursue(r, Update::start(*step, object), whose),
-            Step::Relocate(step) => return self.pursue(r, Relocate::start(*step, object), whose),
-            Step::Close(record) => Work::Close(Printed::new((at, record))),
-            Step::Tidy(step) => return self.pursue(r, Tidy::start(*step, at), whose),
-            Step::Abandon(step) => {
-                return self.pursue(r, Abandon::start(step, None), whose);
-            }
-            Step::Remove(step) => {
-                self.note_unknowable();
-                return self.pursue(r, Remove::start(step, at), whose);
-            }
-        });
+            tried: Tried::of(object),
+            made: None,
+            delivered: None,
+        }
     }
 
     /// P1: whoever begins an attempt for a Secret that he has seen to be lost has said so before.
@@ -298,25 +330,6 @@ impl State {
             }
         }
     }
-
-    fn pursue(&mut self, r: usize, (flight, effect): Next, whose: Whose) {
-        let budget = u32::try_from(TIMING.budget.as_secs()).unwrap_or(u32::MAX);
-        let deadline = self.now + budget;
-        let caller = Caller {
-            deadline,
-            extended: false,
-            slept: false,
-            looked: self.now,
-            uid: whose.uid,
-            secret_name: whose.secret_name,
-            user_id: whose.user_id,
-            tried: whose.tried,
-            made: None,
-            delivered: None,
-        };
-        self.replicas[r].work =
-            effect.map(|effect| Work::Transaction { flight: Printed::new((flight, effect)), caller });
-    }
 }
 
 /// A client as C1 has shown it to the replica.
@@ -351,10 +364,27 @@ fn issuer_view(list: Option<&List>, user_id: &str, now: u32) -> IssuerView {
     }
 }
 
-/// For what a transaction is begun.
-struct Whose {
-    uid: String,
-    tried: Tried,
-    secret_name: String,
-    user_id: &'static str,
+/// A decision that was made, on what, and the transaction that it begins with its first effect.
+struct Decided {
+    step: Step,
+    observed: Observed,
+    first: Option<Printed<(Flight, Effect)>>,
+}
+
+thread_local! {
+    static DECIDED: RefCell<Memo<Rc<Decided>>> = RefCell::default();
+}
+
+/// The transaction that a step begins.
+fn first(step: &Step, object: &PersonalClient) -> Option<(Flight, Effect)> {
+    let (flight, effect) = match step.clone() {
+        Step::Issue(step) => Issue::start(*step, object.clone(), CLUSTER.into(), TIMING),
+        Step::Update(step) => Update::start(*step, object.clone()),
+        Step::Relocate(step) => Relocate::start(*step, object.clone()),
+        Step::Tidy(step) => Tidy::start(*step, Anchor::of(object)),
+        Step::Abandon(step) => Abandon::start(step, None),
+        Step::Remove(step) => Remove::start(step, Anchor::of(object)),
+        _ => return None,
+    };
+    effect.map(|effect| (flight, effect))
 }

@@ -11,6 +11,7 @@ mod c1;
 mod checks;
 mod events;
 mod look;
+mod memo;
 mod model;
 mod ownership;
 mod perform;

@@ -1,6 +1,6 @@
 //! Who answers for a client: what the operator must still end, and what nobody can expect it to know of any more.
 
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use c1_operator::{
     api::{PersonalClient, PersonalClientStatus},
@@ -9,9 +9,19 @@ use c1_operator::{
 
 use crate::{
     c1::AtC1,
+    memo::{self, Memo},
     print::Printed,
     world::{State, is_deleting, time},
 };
+
+thread_local! {
+    static RECORDS: RefCell<Memo<Rc<Record>>> = RefCell::default();
+}
+
+/// An object's record.
+pub fn record(object: &Printed<PersonalClient>) -> Rc<Record> {
+    memo::of(&RECORDS, object, || Rc::new(Record::of(object)))
+}
 
 impl State {
     /// The client that the Secret holds, intact and for the object that is there.
@@ -39,10 +49,9 @@ impl State {
 
     fn named_by(&self, client: &AtC1, delivered: Option<&Delivered>) -> bool {
         let Some(attempt) = client.attempt() else { return true };
-        let (record, status) = match &self.object {
-            Some(object) => (Record::of(object), object.status_or_default()),
-            None => (Record::default(), PersonalClientStatus::default()),
-        };
+        let none = PersonalClientStatus::default();
+        let status = self.object.as_ref().and_then(|o| o.status.as_ref()).unwrap_or(&none);
+        let record = self.object.as_ref().map(record).unwrap_or_default();
         let id = &client.client.id;
         record.is_abandoned(&attempt)
             || record.open.as_ref().is_some_and(|o| o.attempt == attempt)

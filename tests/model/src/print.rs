@@ -19,7 +19,19 @@ impl<T: Debug> Printed<T> {
     /// Takes a value.
     pub fn new(value: T) -> Self {
         let print = print(&value);
+        Self::with(value, print)
+    }
+}
+
+impl<T> Printed<T> {
+    /// Takes a value whose fingerprint is known, or that of another which differs if this does.
+    pub fn with(value: T, print: u64) -> Self {
         Self { value: Arc::new(value), print }
+    }
+
+    /// The fingerprint.
+    pub fn print(&self) -> u64 {
+        self.print
     }
 }
 

@@ -3,7 +3,7 @@
 use c1_operator::plan::Guards;
 
 /// The rules that are kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub struct Rules {
     /// Those of the shipped decision and transactions.
     pub plan: Guards,
@@ -12,7 +12,7 @@ pub struct Rules {
 }
 
 /// What the shell's requests hold. There it is no switch; here it is, to show what each is for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "switches, not state")]
 pub struct Requests {
     /// The attempt is written down before its create is sent.
@@ -33,7 +33,6 @@ pub struct Requests {
     pub fence_on_seen: bool,
     /// The Secret is taken over as it was seen.
     pub claim_on_seen: bool,
-
     /// The Secret is deleted as it was seen.
     pub delete_on_seen: bool,
     /// The finalizer is removed from the version of the object that was decided on.
@@ -54,7 +53,6 @@ impl Rules {
             burn_at_version: true,
             fence_on_seen: true,
             claim_on_seen: true,
-
             delete_on_seen: true,
             release_at_version: true,
         },

@@ -1,0 +1,224 @@
+//! What cannot be had is said, and holds up nothing else: neither what is said of the credential, nor what it needs.
+
+use std::time::Duration;
+
+use super::{
+    super::*,
+    case::Case,
+    moves::moving,
+    overlaps::used,
+    renewals::{HOUR, MINUTE, asks, rotates, settled},
+};
+use crate::api::{
+    ConditionType, PersonalClientStatus, Reason, Rotation, RotationPolicy, SecretTemplate, condition::find,
+};
+
+/// What is said of it when it has come to rest.
+fn says(case: &Case, kind: ConditionType) -> Option<String> {
+    let conditions = case.o.object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    find(conditions, kind).map(|c| c.reason.clone())
+}
+
+fn at_rest(case: Case) -> Case {
+    let case = settled(case);
+    assert!(!matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
+    case
+}
+
+/// Somebody else's Secret stands where the spec wants it.
+fn taken() -> Case {
+    let mut case = moving();
+    let foreign = SecretSeen { delivered: None, ..case.secret().clone() };
+    case.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    case
+}
+
+fn template(kind: &str) -> SecretTemplate {
+    SecretTemplate { type_: Some(kind.into()), ..SecretTemplate::default() }
+}
+
+fn expired(mut case: Case) -> Case {
+    let now = case.now;
+    case.expires(now);
+    case
+}
+
+#[test]
+fn while_it_cannot_move_that_it_has_expired_is_said_and_stays_said() {
+    let mut case = expired(taken());
+    case.issuer().namespace_selected = Some(false);
+    let case = at_rest(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+    assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::DeniedByPolicy.as_str()));
+    let mut case = expired(taken());
+    rotates(&mut case, Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
+    assert_eq!(says(&at_rest(case), ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+}
+
+#[test]
+fn a_change_in_place_does_not_say_that_it_has_moved() {
+    let mut case = settled(taken());
+    case.o.object.spec.display_name = Some("another".into());
+    let Step::Update(step) = case.step() else { panic!("{:?}", case.step()) };
+    let (flight, effect) = Update::start(*step, case.o.object.clone());
+    let Some(Effect::Update(request)) = effect else { panic!("{effect:?}") };
+    let mut client = case.listed()[0].clone();
+    client.display_name.clone_from(&request.display_name);
+    let (_, effect) = next(flight, Answer::Updated(Box::new(client)), case.now, &Guards::ALL);
+    let Some(Effect::Record { status, .. }) = effect else { panic!("{effect:?}") };
+    assert_eq!(status::ready_reason(&status), Some(Reason::SecretConflict.as_str()));
+    assert!(status.client.unwrap().display_name.starts_with("another ["));
+}
+
+#[test]
+fn a_secret_keeps_its_type_and_that_is_said() {
+    let mut case = Case::ready();
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.o.object.metadata.generation = Some(2);
+    case.secret().content = Content::Intact { rendered: false };
+    assert!(matches!(case.step(), Step::Render(_)), "all else of the template is rendered: {:?}", case.step());
+    case.secret().content = Content::Intact { rendered: true };
+    assert_eq!(case.reason(), Reason::SecretRefused.as_str());
+    assert!(case.said().1.contains("the type of Secret deployer is Opaque"), "{}", case.said().1);
+    // A new credential is delivered into it as it is.
+    asks(&mut case, "now");
+    let (flight, _) = Issue::start(case.issue(), case.o.object.clone(), "c".into(), case.o.timing);
+    let Flight::Issue(issue) = flight else { panic!() };
+    assert_eq!(issue.template().type_, "Opaque");
+    // One of whose type nothing is known, and a new one, get what the spec asks for.
+    let before = RenderedTemplate::default();
+    let wanted = Some(&template("example.com/a")).cloned();
+    assert_eq!(RenderedTemplate::of(wanted.as_ref(), Some(&before)).type_, "example.com/a");
+    assert_eq!(RenderedTemplate::of(wanted.as_ref(), None).type_, "example.com/a");
+    assert_eq!((before.unlike(wanted.as_ref()), before.unlike(None)), (None, None));
+}
+
+/// What is refused is not tried without a pause, and hides nothing.
+#[test]
+fn a_rendering_that_is_refused_waits_and_an_expired_credential_is_said_to_be() {
+    let mut case = Case::ready();
+    case.o.object.metadata.generation = Some(2);
+    case.secret().content = Content::Intact { rendered: false };
+    let tried = status::Tried::of(&case.o.object);
+    let refused = status::failure(&case.o.object, &tried, Reason::SecretRefused, "no", case.now);
+    assert_eq!(status::ready_reason(&refused), Some(Reason::SecretRefused.as_str()), "the new spec is not applied");
+    case.o.object.status = Some(refused);
+    let plan = case.plan();
+    assert_eq!(plan.step, Step::Nothing);
+    assert!(plan.wake.is_some_and(|wake| wake > case.now + MINUTE / 2 && wake < case.now + MINUTE * 2), "{plan:?}");
+    case.now += MINUTE * 2;
+    assert!(matches!(case.step(), Step::Render(_)));
+    rotates(&mut case, Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
+    assert_eq!(says(&settled(expired(case)), ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+}
+
+/// Only what C1 is asked for waits for C1.
+#[test]
+fn while_c1_does_not_tell_of_a_replaced_client_the_present_one_goes_first() {
+    let mut case = used(HOUR * 2);
+    case.inventory().began = case.ago(HOUR * 3);
+    let look = case.step();
+    assert!(matches!(look, Step::Look(_)), "{look:?}");
+    case.secret().content = Content::Intact { rendered: false };
+    assert_eq!(case.step(), look, "what ended goes first");
+    case.o.look_failed = true;
+    assert!(matches!(case.step(), Step::Render(_)), "{:?}", case.step());
+    let case = expired(case);
+    assert!(matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
+}
+
+#[test]
+fn while_c1_does_not_tell_of_an_open_attempt_an_expired_credential_is_said_to_be() {
+    let mut case = Case::ready();
+    case.begun("another", HOUR);
+    case.inventory().began_ago = HOUR * 2;
+    assert!(matches!(case.step(), Step::Look(Look::List(_))));
+    case.o.look_failed = true;
+    let plan = case.plan();
+    assert_eq!((plan.step, plan.wake), (Step::Nothing, Some(case.now + LOOK_AGAIN)));
+    assert_eq!(expired(case).reason(), Reason::Expired.as_str());
+}
+
+#[test]
+fn what_drifted_waits_while_c1_does_not_tell() {
+    let mut case = settled(Case::ready());
+    case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
+    assert!(matches!(case.step(), Step::Look(Look::Client(_))), "{:?}", case.step());
+    case.o.look_failed = true;
+    assert_eq!(case.step(), Step::Nothing);
+}
+
+/// Three retire, and the spec asks for another lifetime.
+fn full() -> Case {
+    let mut case = Case::ready();
+    let former = case.current().clone();
+    let status: &mut PersonalClientStatus = case.status();
+    for n in 0..3 {
+        let former = crate::api::IssuedClient { id: format!("f{n}"), attempt: format!("f{n}"), ..former.clone() };
+        status.retiring.push(status::retiring(&former, former.created_at.as_ref().unwrap().0, HOUR * 100));
+    }
+    case.delivered().asked = "something else".into();
+    case.o.object.metadata.generation = Some(2);
+    case
+}
+
+#[test]
+fn a_new_spec_does_not_wait_for_an_overlap_when_nothing_works() {
+    assert_eq!(full().reason(), Reason::Issuing.as_str());
+    let case = settled(expired(full()));
+    assert!(matches!(case.step(), Step::Issue(_)), "{:?}", case.step());
+    // Whether the present one is gone is asked first.
+    let mut case = full();
+    case.o.issuer.as_mut().unwrap().inventory.as_mut().unwrap().clients.retain(|c| c.id != "client-1");
+    case.lists("another", "another");
+    assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
+    case.reads(ClientRead::Gone);
+    let case = settled(case);
+    assert!(matches!(case.step(), Step::Issue(step) if step.need == Need::Revoked), "{:?}", case.step());
+}
+
+#[test]
+fn an_expired_credential_that_can_be_neither_replaced_nor_changed_says_why() {
+    let mut case = expired(Case::ready());
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    case.issuer().namespace_selected = Some(false);
+    let case = at_rest(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+    assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::DeniedByPolicy.as_str()));
+}
+
+#[test]
+fn what_another_user_made_is_not_changed_but_issued_anew() {
+    let mut case = Case::ready();
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    assert!(matches!(case.step(), Step::Update(_)), "{:?}", case.step());
+    case.issuer().identity.as_mut().unwrap().user_id = "another".into();
+    case.listed().clear();
+    case.lists("of-another", "of-another").user_id = "another".into();
+    assert!(matches!(case.step(), Step::Issue(step) if step.need == Need::SpecChanged), "{:?}", case.step());
+    // As long as it is not known as whom the issuer calls nothing is.
+    case.issuer().identity = None;
+    assert!(!matches!(case.step(), Step::Issue(_)), "{:?}", case.step());
+}
+
+#[test]
+fn without_its_issuer_a_new_spec_is_not_said_to_be_applied() {
+    let mut case = settled(Case::ready());
+    case.o.issuer = None;
+    assert_eq!(case.step(), Step::Nothing, "what works, works");
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    assert_eq!(case.reason(), Reason::IssuerNotFound.as_str());
+    assert_eq!(at_rest(case).step(), Step::Nothing);
+}
+
+#[test]
+fn a_move_that_waits_for_a_pause_wakes_when_it_is_over() {
+    let mut case = moving();
+    case.o.object.status.as_mut().unwrap().observed_generation = 2;
+    case.fails(Reason::Unreachable);
+    let wake = case.plan().wake.expect("it is tried again");
+    assert!(wake > case.now && wake < case.now + Duration::from_secs(10), "{wake}");
+}
