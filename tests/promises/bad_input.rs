@@ -179,7 +179,7 @@ async fn an_issuer_that_cannot_be_held_says_so() {
     let held = Patch::Merge(json!({"metadata": {"finalizers": ["test/finalizer"]}}));
     eventually("the policy is in force", Duration::from_secs(30), async || {
         match world.issuers().patch("unheld", &try_out, &held).await {
-            Ok(_) => Err("finalizers are let through"),
+            Ok(_) => Err("finalizers are let through".to_owned()),
             Err(_) => Ok(()),
         }
     })

@@ -110,7 +110,8 @@ pub const SMALL: &[Check] = &[
 
 /// In `make model`, beside those. Each is tried to its end.
 pub const LARGE: &[Check] = &[
-    check("a rotation, three faults or interventions", from(ROTATIONS, bounds(1, 3, 1))),
+    check("a rotation, three faults or interventions", from(&[Start::Edited], bounds(1, 3, 1))),
+    check("a rotation of what is to stay, two faults or interventions", from(&[Start::Retaining], bounds(1, 2, 1))),
     check("what is quiet, three faults or interventions", from(QUIET, bounds(1, 3, 1))),
     check("a new object, three faults or interventions", bounds(1, 3, 1)),
     check("a new object, two replicas that may stand still", bounds(2, 0, 1)),
