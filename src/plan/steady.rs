@@ -64,7 +64,9 @@ impl Decision<'_> {
             );
         }
         let Some(working) = self.working(client) else { return Plan { wake: self.next_time(), ..self.nothing() } };
-        Plan { wake: self.next_time(), ..self.says(status::nothing_failing(working)) }
+        // While the clocks differ it is not known that no renewal is due: what fails is not taken back, to be said anew a moment later.
+        let said = if self.clock_off() { working } else { status::nothing_failing(working) };
+        Plan { wake: self.next_time(), ..self.says(said) }
     }
 
     /// What is to be said of a credential that works, whether or not it can be replaced; `None`: it was said that it does not,

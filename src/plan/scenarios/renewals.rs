@@ -382,6 +382,22 @@ fn before_a_replacement_begins_status_says_of_this_spec_that_it_works() {
 }
 
 #[test]
+fn while_the_clock_is_off_a_renewal_that_fails_is_not_forgotten() {
+    let mut case = settled(aged(25 * DAY, 30 * DAY));
+    case.issuer().namespace_selected = Some(false);
+    let mut case = settled(case);
+    let failing = |case: &mut Case| says(case.status(), ConditionType::RenewalFailing);
+    assert!(failing(&mut case).is_some());
+    case.issuer().clock_off = true;
+    assert_eq!(case.step(), Step::Nothing);
+    // When they agree again, what is not due any more does not fail.
+    case.issuer().clock_off = false;
+    case.expires(case.now + 300 * DAY);
+    let mut case = settled(case);
+    assert_eq!(failing(&mut case), None);
+}
+
+#[test]
 fn what_is_not_asked_for_any_more_does_not_fail_any_more() {
     let mut case = settled(Case::ready());
     asks(&mut case, "now");

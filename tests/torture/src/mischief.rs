@@ -38,6 +38,10 @@ pub enum Mischief {
     MoveIssuer(usize),
     /// A new credential is asked for.
     Rotate(usize),
+    /// It is suspended for a while.
+    Suspend(usize, Duration),
+    /// Somebody changes the client in C1's console.
+    Drift(usize),
     /// An object is deleted.
     Delete(usize),
     /// … and made anew.
@@ -73,6 +77,8 @@ impl Mischief {
             | Self::MoveSecret(object)
             | Self::MoveIssuer(object)
             | Self::Rotate(object)
+            | Self::Suspend(object, _)
+            | Self::Drift(object)
             | Self::Delete(object)
             | Self::Create(object)
             | Self::DeleteSecret(object)
@@ -102,6 +108,8 @@ impl Mischief {
             Self::MoveSecret(_) => "Secret renamed",
             Self::MoveIssuer(_) => "issuer changed",
             Self::Rotate(_) => "rotation requested",
+            Self::Suspend(..) => "suspended for a while",
+            Self::Drift(_) => "client changed in the console",
             Self::Delete(_) => "delete",
             Self::Create(_) => "create",
             Self::DeleteSecret(_) => "Secret deleted",
@@ -215,6 +223,11 @@ impl Schedule {
             events.once(&mut dice, lasts, |dice| Mischief::AlterSecret(dice.random_range(0..objects)));
             events.once(&mut dice, lasts, |dice| Mischief::StripLabels(dice.random_range(0..objects)));
             events.once(&mut dice, lasts, |dice| Mischief::DeleteClient(dice.random_range(0..objects)));
+            events.once(&mut dice, lasts, |dice| Mischief::Drift(dice.random_range(0..objects)));
+            events.once(&mut dice, lasts, |dice| {
+                let object = dice.random_range(0..objects);
+                Mischief::Suspend(object, Duration::from_secs(10).mul_f64(dice.random()))
+            });
         }
         for _ in 0..objects * 3 / 4 {
             let (object, at, pause) = (dice.random_range(0..objects), lasts.mul_f64(dice.random()), dice.random());

@@ -19,6 +19,8 @@ const C1_STOPPED: Duration = Duration::from_secs(2);
 /// Until the other replica leads, and has found what the first left: lease, budget, grace, and a list.
 const RECOVERED: Duration = Duration::from_secs(14);
 const PASSING_OBJECTS: usize = 5;
+/// The only network from which somebody lets a client in.
+pub const DRIFTED: &str = "0.0.0.0/1";
 /// What an altered Secret holds.
 pub const ALTERED: &str = "altered by hand";
 
@@ -80,6 +82,8 @@ impl Stage {
             | Mischief::MoveSecret(_)
             | Mischief::MoveIssuer(_)
             | Mischief::Rotate(_)
+            | Mischief::Suspend(..)
+            | Mischief::Drift(_)
             | Mischief::Delete(_)
             | Mischief::Create(_)
             | Mischief::DeleteSecret(_)
@@ -185,6 +189,12 @@ impl Stage {
                 let now = format!("after {:.3} s", self.journal.elapsed().as_secs_f64());
                 self.patch(&place, json!({"metadata": {"annotations": {ROTATE_ANNOTATION: now}}})).await;
             }
+            Mischief::Suspend(_, long) => {
+                self.patch(&place, json!({"spec": {"suspend": true}})).await;
+                tokio::time::sleep(*long).await;
+                self.patch(&place, json!({"spec": {"suspend": null}})).await;
+            }
+            Mischief::Drift(_) => self.drift(&place).await,
             Mischief::MoveSecret(_) => {
                 let named = self.get(&place).await.is_some_and(|object| object.spec.secret_name.is_some());
                 let name = (!named).then(|| format!("{}-moved", place.name));
@@ -205,6 +215,15 @@ impl Stage {
             }
         }
         self.journal.hit(mischief.kind());
+    }
+
+    async fn drift(&self, place: &Place) {
+        let client = self.get(place).await.and_then(|o| o.status).and_then(|s| s.client);
+        if let Some(client) = client
+            && self.world.c1.client(&client.id).await.is_some_and(|c| c.live)
+        {
+            self.world.c1.patch_client(&client.id, json!({"allowSourceCidr": [DRIFTED]})).await;
+        }
     }
 
     async fn delete_client(&self, place: &Place) {

@@ -15,6 +15,7 @@ use testkit::{LedgerClient, SecretData, proxy::Weather};
 
 use crate::{
     foreign::BLOCKED,
+    perform::DRIFTED,
     stage::{Place, Stage, secret_place},
 };
 
@@ -165,6 +166,11 @@ impl Stage {
             wrong.push(format!(
                 "P2: client {id} ({display_name}), made at {created_at}, lives, and is nobody's{others}"
             ));
+        }
+        for client in live.iter().filter(|client| client.allow_source_cidr.iter().any(|network| network == DRIFTED)) {
+            if let Some(place) = current.get(&client.id) {
+                wrong.push(format!("client {} of {place} is as somebody has changed it in the console", client.id));
+            }
         }
         let live: BTreeSet<&String> = live.iter().map(|client| &client.id).collect();
         for (id, place) in current.iter().filter(|(id, _)| !live.contains(id)) {
