@@ -88,6 +88,8 @@ pub type Data = BTreeMap<String, Zeroizing<Vec<u8>>>;
 pub struct Read {
     /// Its metadata.
     pub metadata: ObjectMeta,
+    /// Its type.
+    pub type_: String,
     /// Its data.
     pub data: Data,
 }
@@ -140,7 +142,7 @@ pub fn content(read: &Read, seen: &SecretSeen, template: Option<&SecretTemplate>
     let labels = has(&seen.labels, template.and_then(|t| t.labels.as_ref()))
         && seen.labels.get(MANAGED_LABEL).is_some_and(|v| v == "true");
     let annotations = has(&seen.annotations, template.and_then(|t| t.annotations.as_ref()));
-    let current = delivered.template.digest == template_digest(template);
+    let current = delivered.template.digest == template_digest(template) && delivered.template.type_ == read.type_;
     Content::Intact { rendered: data && labels && annotations && current }
 }
 
@@ -258,6 +260,8 @@ impl Secrets {
         #[derive(Deserialize)]
         struct Object {
             metadata: ObjectMeta,
+            #[serde(default, rename = "type")]
+            type_: String,
             #[serde(default)]
             data: BTreeMap<String, SecretString>,
         }
@@ -270,7 +274,7 @@ impl Secrets {
             let value = STANDARD.decode(value.expose_secret()).unwrap_or_default();
             data.insert(key, Zeroizing::new(value));
         }
-        Ok(Some(Read { metadata: object.metadata, data }))
+        Ok(Some(Read { metadata: object.metadata, type_: object.type_, data }))
     }
 
     /// Writes a Secret: creates it, or replaces exactly the version that was seen.

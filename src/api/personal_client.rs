@@ -160,6 +160,9 @@ pub struct PersonalClientStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = json!(["id"])))]
     pub retiring: Vec<RetiringClient>,
+    /// Id of the client whose loss was said and counted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_client_id: Option<String>,
     /// Failed attempts to issue since the last success or change of the spec; the pause before the next one grows with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_issuance_attempts: Option<i32>,

@@ -145,6 +145,8 @@ pub async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error>
         return Ok(());
     }
     let mut delivered = delivered.clone();
+    // What stands in the annotation may not be so: somebody has made the Secret anew.
+    delivered.template.type_.clone_from(&read.type_);
     delivered.template = RenderedTemplate::of(object.spec.secret_template.as_ref(), Some(&delivered.template));
     reach(FaultPoint::Before(EffectKind::Render));
     write_secret(ctx, object, &name, (&credential, &delivered), Some(&seen), false).await?;
@@ -227,12 +229,12 @@ pub fn merge_patch(before: &Value, after: &Value) -> Value {
 /// When the API server does not answer or refuses.
 pub async fn record_failure(
     ctx: &Context,
-    tried: &PersonalClient,
+    (object, tried): (&PersonalClient, &Tried),
     reason: Reason,
     message: &str,
 ) -> Result<Option<(PersonalClient, PersonalClientStatus)>, Error> {
-    let Some(object) = observe::read_object(ctx, tried).await? else { return Ok(None) };
-    let status = status::failure(&object, &Tried::of(tried), reason, message, ctx.clock.now());
+    let Some(object) = observe::read_object(ctx, object).await? else { return Ok(None) };
+    let status = status::failure(&object, tried, reason, message, ctx.clock.now());
     if status == object.status_or_default() {
         return Ok(None);
     }

@@ -107,8 +107,8 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
     if !ctx.config.shard.serves(&key, served) {
         return held.map(|()| Action::await_change());
     }
-    let unheld = held.as_ref().err().filter(|error| is_refusal(error)).map(ToString::to_string);
-    let looked = look(&ctx, object, &key, users, unheld).await;
+    let unheld = held.as_ref().err().filter(|error| users > 0 && is_refusal(error)).map(ToString::to_string);
+    let looked = look(&ctx, object, &key, users, note_unheld(&ctx, &key, unheld)).await;
     held.and(looked)
 }
 
@@ -161,19 +161,30 @@ fn is_refusal(error: &Error) -> bool {
         .is_some_and(|s| (400..500).contains(&s.code) && !s.is_conflict() && !s.is_not_found() && s.code != 429)
 }
 
-/// `unheld`: why our finalizer cannot be written, without which its objects wait.
+/// Remembers why our finalizer cannot be written, without which its objects wait; whether that is news.
+fn note_unheld(ctx: &Context, key: &IssuerKey, unheld: Option<String>) -> bool {
+    let issuer = ctx.issuers.entry(key);
+    let news = issuer.state().unheld != unheld;
+    if news {
+        issuer.update(|state| state.unheld = unheld);
+        let _ = ctx.look_again.send(Some(key.clone()));
+    }
+    news
+}
+
+/// `news`: it is looked at whether or not its time has come.
 async fn look<K: IssuerObject>(
     ctx: &Context,
     object: &K,
     key: &IssuerKey,
     users: usize,
-    unheld: Option<String>,
+    news: bool,
 ) -> Result<Action, Error> {
     let issuer = ctx.issuers.entry(key);
     let interval =
         object.tenant().inventory_interval.as_ref().and_then(|d| d.get().ok()).unwrap_or(ctx.config.inventory_interval);
     let version = version(object);
-    if let Some(wait) = issuer.not_due(&version, interval) {
+    if let Some(wait) = issuer.not_due(&version, interval).filter(|_| !news) {
         return Ok(Action::requeue(wait.min(LONGEST_SLEEP)));
     }
     let result = connect(ctx, object, &issuer).await;
@@ -181,15 +192,16 @@ async fn look<K: IssuerObject>(
         Ok(()) => inventory(ctx, &issuer).await,
         Err(why) => Err(why),
     };
-    let result = match unheld.filter(|_| !issuer.state().held) {
+    issuer.looked(version.clone(), result.is_ok(), LONGEST_RETRY.min(interval));
+    issuer.update(|state| state.not_ready = result.as_ref().err().cloned());
+    let state = issuer.state();
+    let result = match state.unheld.filter(|_| !state.held) {
         Some(why) if result.is_ok() => {
             let message = format!("the operator's finalizer, which keeps it while objects need it, is refused: {why}");
             Err((Reason::InvalidConfiguration, message))
         }
         _ => result,
     };
-    issuer.looked(version.clone(), result.is_ok(), LONGEST_RETRY.min(interval));
-    issuer.update(|state| state.not_ready = result.as_ref().err().cloned());
     let deleting = object.meta().deletion_timestamp.is_some();
     let result =
         if deleting { Err((Reason::Deleting, format!("{users} PersonalClient(s) still need it"))) } else { result };

@@ -28,7 +28,7 @@ use crate::{
     clock::BootInstant,
     clock::Clock,
     leader::Leadership,
-    plan::Timing,
+    plan::{Look, Timing},
     secret::Secrets,
     telemetry::{Events, Metrics},
 };
@@ -179,8 +179,12 @@ pub struct Known {
     pub deleted: BTreeSet<String>,
     /// When C1 last refused to delete one, if it has deleted none since.
     pub delete_failed: Option<BootInstant>,
-    /// When C1 did not answer a question about the object, if it has answered none since.
-    pub look_failed: Option<BootInstant>,
+    /// What C1 was asked for the object and did not answer, and when.
+    pub failed_looks: Vec<(Look, BootInstant)>,
+    /// The API server did not let the template be rendered.
+    pub render_refused: Option<Refused>,
+    /// The API server did not let the credential be moved.
+    pub move_refused: Option<Refused>,
     /// UID of the former Secret that was deleted last.
     pub tidied: Option<String>,
     /// When the API server did not let a former Secret be deleted.
@@ -189,6 +193,29 @@ pub struct Known {
     pub restart_failed: Option<BootInstant>,
     /// How often what somebody changed at C1 was put back, and when it was last.
     put_back: Option<(u32, BootInstant)>,
+}
+
+/// What the API server does not let be done for a spec.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    generation: Option<i64>,
+    message: String,
+    at: BootInstant,
+}
+
+impl Refused {
+    /// For what this object asks, now.
+    #[must_use]
+    pub fn now(object: &PersonalClient, message: String) -> Self {
+        Self { generation: object.metadata.generation, message, at: BootInstant::now() }
+    }
+
+    /// Why, for as long as it is not tried again: not for another spec, nor after that time.
+    #[must_use]
+    pub fn still(&self, object: &PersonalClient, long: Duration) -> Option<String> {
+        let holds = self.generation == object.metadata.generation && self.at.elapsed() < long;
+        holds.then(|| self.message.clone())
+    }
 }
 
 impl Context {

@@ -117,6 +117,8 @@ pub struct State {
     pub identity: Option<Identity>,
     /// Our finalizer keeps it from going while objects need it. Nothing is issued before.
     pub held: bool,
+    /// Why our finalizer cannot be written.
+    pub unheld: Option<String>,
     /// Why it cannot issue now.
     pub not_ready: Option<(Reason, String)>,
     /// The last list.
@@ -159,8 +161,8 @@ impl Issuer {
     /// Takes a new session: identity and inventory were another's.
     pub fn connect(&self, session: Session) {
         self.update(|state| {
-            let (looked, held) = (state.looked.take(), state.held);
-            *state = State { session: Some(Arc::new(session)), looked, held, ..State::default() };
+            let (looked, held, unheld) = (state.looked.take(), state.held, state.unheld.take());
+            *state = State { session: Some(Arc::new(session)), looked, held, unheld, ..State::default() };
         });
     }
 

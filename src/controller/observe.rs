@@ -27,6 +27,8 @@ use crate::{
     secret,
 };
 
+/// What the API server does not let be done for a spec is tried again after so long.
+const REFUSED_AGAIN: Duration = Duration::from_mins(5);
 /// For so long a refused delete lets the present credential go first; then it is tried again before anything else.
 const DELETE_AGAIN: Duration = Duration::from_mins(5);
 
@@ -118,6 +120,10 @@ pub async fn read_secret(ctx: &Context, object: &PersonalClient, name: &str) -> 
         Ok(Some(read)) => {
             let mut seen = secret::seen(&read.metadata);
             seen.content = secret::content(&read, &seen, object.spec.secret_template.as_ref());
+            if let Some(delivered) = &mut seen.delivered {
+                // What stands in the annotation may not be so: somebody has made the Secret anew.
+                delivered.template.type_ = read.type_;
+            }
             SecretView::Present(Box::new(seen))
         }
         Ok(None) => SecretView::Absent,
@@ -147,6 +153,7 @@ fn observed(
         std::iter::once(&secret).chain(others.values()).filter_map(SecretView::delivered).collect();
     let view = |reference: &IssuerRef| issuer(ctx, reference, (&object, &delivered), namespace.as_deref());
     let former = other_issuers(&object, delivered.iter().copied());
+    let failed = known.failed_looks.into_iter().filter(|(_, at)| at.elapsed() < LOOK_AGAIN);
     Observed {
         issuer: view(&object.issuer_ref()),
         former: former.into_iter().filter_map(|at| view(&at).map(|view| (at, view))).collect(),
@@ -161,7 +168,9 @@ fn observed(
         in_flight: known.in_flight,
         unsent: known.unsent,
         deleted: known.deleted,
-        look_failed: known.look_failed.is_some_and(|at| at.elapsed() < LOOK_AGAIN),
+        failed_looks: failed.map(|(look, _)| look).collect(),
+        render_refused: known.render_refused.and_then(|refused| refused.still(&object, REFUSED_AGAIN)),
+        move_refused: known.move_refused.and_then(|refused| refused.still(&object, REFUSED_AGAIN)),
         tidy_failed: known.tidy_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         restart_failed: known.restart_failed.is_some_and(|at| at.elapsed() < RESTART_AGAIN),
         delete_failed: known.delete_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
@@ -221,6 +230,7 @@ fn issuer(
         // Why it cannot log in says more than that it is to go.
         not_ready: state.not_ready.or(deleted),
         held: state.held,
+        unheld: state.unheld.clone(),
         identity: state.identity,
         defaults: defaults.unwrap_or_default(),
         namespace_selected,

@@ -14,7 +14,7 @@ use kube::{
 
 use super::{
     act,
-    context::{Context, PUT_BACK_PAUSE, RENDER_PAUSE},
+    context::{Context, PUT_BACK_PAUSE, RENDER_PAUSE, Refused},
     error::Error,
     issuers::IssuerKey,
     observe,
@@ -27,8 +27,9 @@ use crate::{
     clock::{BootInstant, LONGEST_SLEEP},
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, Anchor, Answer, ClientRead, Guards, Issue, Look, Next, Observed, Outcome, Plan, Record, Relocate,
-        Remove, Step, Tidy, Update, current_secret, plan, status,
+        Abandon, Anchor, Answer, ClientRead, Guards, Issue, LOOK_AGAIN, Look, Next, Observed, Outcome, Plan, Record,
+        Relocate, Remove, Step, Tidy, Update, current_secret, plan,
+        status::{self, Tried},
     },
 };
 
@@ -110,7 +111,9 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
             Step::Look(look) => match ask(ctx, &observed, look, &mut reads).await {
                 Err(Error::C1(error)) if observed.object.metadata.deletion_timestamp.is_some() => {
                     let message = format!("C1 ({}): {}", error.host, error.kind.for_condition());
-                    if let Some((before, status)) = act::record_failure(ctx, cached, error.reason(), &message).await? {
+                    if let Some((before, status)) =
+                        act::record_failure(ctx, (cached, &Tried::of(cached)), error.reason(), &message).await?
+                    {
                         tell_change(ctx, &before, &status).await;
                     }
                     return Err(error.into());
@@ -131,7 +134,7 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
     Err(Error::Restless(format!("PersonalClient {}/{}", cached.namespace().unwrap_or_default(), cached.name_any())))
 }
 
-/// Fetches evidence, and remembers whether C1 gave it: what does not need it goes first the next time.
+/// Fetches evidence, and remembers what C1 did not tell: what does not need it goes first the next time.
 async fn ask(
     ctx: &Context,
     observed: &Observed,
@@ -139,8 +142,12 @@ async fn ask(
     reads: &mut BTreeMap<String, ClientRead>,
 ) -> Result<(), Error> {
     let fetched = fetch(ctx, observed, look, reads).await;
-    let failed = fetched.is_err().then(BootInstant::now);
-    ctx.memory.with(&observed.object.uid().unwrap_or_default(), |known| known.look_failed = failed);
+    ctx.memory.with(&observed.object.uid().unwrap_or_default(), |known| {
+        known.failed_looks.retain(|(failed, at)| failed != look && at.elapsed() < LOOK_AGAIN);
+        if fetched.is_err() {
+            known.failed_looks.push((look.clone(), BootInstant::now()));
+        }
+    });
     fetched
 }
 
@@ -197,7 +204,8 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         Step::Revoke(id) => revoke(ctx, &observed, id).await?,
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
-            return fly(ctx, object.clone(), pilot(&step.secret_name), start).await;
+            let tried = Tried { renewal: step.need.is_renewal(), ..Tried::of(&object) };
+            return fly(ctx, (object.clone(), tried), pilot(&step.secret_name), start).await;
         }
         Step::Update(step)
             if !step.edited
@@ -208,43 +216,47 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
         Step::Tidy(step) => {
             let start = Tidy::start((**step).clone(), Anchor::of(&object));
-            return fly(ctx, object.clone(), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
         }
         Step::Close(record) => act::write_record(ctx, &object, record).await?,
         Step::Relocate(step) => {
             let start = Relocate::start((**step).clone(), object.clone());
-            return fly(ctx, object.clone(), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
         }
         Step::Update(step) => {
             let start = Update::start((**step).clone(), object.clone());
-            return fly(ctx, object.clone(), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
         }
         Step::Abandon(step) => {
             let start = Abandon::start(step.clone(), None);
-            return fly(ctx, object.clone(), pilot(&step.secret_name), start).await;
+            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&step.secret_name), start).await;
         }
         Step::Remove(step) => {
             let start = Remove::start(step.clone(), Anchor::of(&object));
-            return fly(ctx, object.clone(), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
         }
     }
     Ok(Action::requeue(SOON))
 }
 
-/// Renders the Secret anew; what the API server refuses is said.
+/// Renders the Secret anew. What the API server refuses is remembered, and said by the next look.
 async fn render(ctx: &Context, object: &PersonalClient) -> Result<(), Error> {
     let Err(error) = act::render(ctx, object).await else { return Ok(()) };
     let name = current_secret(object, &Record::of(object));
-    let Answer::Refused { reason, message } = write_answer(&error, &name) else { return Err(error) };
-    if let Some((before, status)) = act::record_failure(ctx, object, reason, &message).await? {
-        tell_change(ctx, &before, &status).await;
-    }
+    let Answer::Refused { message, .. } = write_answer(&error, &name) else { return Err(error) };
+    let refused = Refused::now(object, message);
+    ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.render_refused = Some(refused));
     Ok(())
 }
 
 /// Runs a transaction in a task of its own: neither a shutdown nor the end of this reconcile cancels it while the client
 /// secret is only in memory.
-async fn fly(ctx: &Arc<Context>, object: PersonalClient, pilot: Pilot, start: Next) -> Result<Action, Error> {
+async fn fly(
+    ctx: &Arc<Context>,
+    (object, tried): (PersonalClient, Tried),
+    pilot: Pilot,
+    start: Next,
+) -> Result<Action, Error> {
     let uid = object.uid().unwrap_or_default();
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     ctx.memory.with(&uid, |known| known.in_flight = true);
@@ -252,7 +264,7 @@ async fn fly(ctx: &Arc<Context>, object: PersonalClient, pilot: Pilot, start: Ne
         let (ctx, object, uid) = (ctx.clone(), object.clone(), uid.clone());
         ctx.clone().tasks.spawn(async move {
             let outcome = pilot.fly(start).await;
-            let landed = land(&ctx, &object, &outcome).await;
+            let landed = land(&ctx, (&object, &tried), &outcome).await;
             ctx.memory.with(&uid, |known| known.in_flight = false);
             landed
         })
@@ -264,7 +276,7 @@ async fn fly(ctx: &Arc<Context>, object: PersonalClient, pilot: Pilot, start: Ne
 }
 
 /// Says what a transaction came to, and when to look again.
-async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Result<Action, Error> {
+async fn land(ctx: &Context, (object, tried): (&PersonalClient, &Tried), outcome: &Outcome) -> Result<Action, Error> {
     let uid = object.uid().unwrap_or_default();
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     // What cannot be revoked is tried less and less often.
@@ -288,7 +300,7 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             if !unsent {
                 ctx.memory.with(&uid, |known| known.unsent = None);
             }
-            if let Some((before, status)) = act::record_failure(ctx, object, *reason, message).await? {
+            if let Some((before, status)) = act::record_failure(ctx, (object, tried), *reason, message).await? {
                 tell_change(ctx, &before, &status).await;
             }
             Ok(Action::requeue(if deleting { pause(ctx, &uid) } else { SOON }))
@@ -317,6 +329,12 @@ async fn land(ctx: &Context, object: &PersonalClient, outcome: &Outcome) -> Resu
             ctx.memory.with(&uid, |known| known.tidy_failed = Some(BootInstant::now()));
             let note = format!("Secret {secret} does not count any more, and cannot be deleted: {message}");
             ctx.events.publish(object.object_ref(&()), EventType::Warning, Reason::SecretRefused, "Move", &note).await;
+            Ok(Action::requeue(SOON))
+        }
+        Outcome::Unmoved { message } => {
+            tracing::warn!(object = name, message, "the credential cannot be moved");
+            let refused = Refused::now(object, message.clone());
+            ctx.memory.with(&uid, |known| known.move_refused = Some(refused));
             Ok(Action::requeue(SOON))
         }
         Outcome::Moved { status } => {

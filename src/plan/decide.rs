@@ -102,17 +102,19 @@ impl<'a> Decision<'a> {
             .or_else(|| self.secret_wins())
             .or_else(|| self.first_the_truth())
             // Whoever still has to be restarted uses what was replaced.
-            .or_else(|| self.retiring_due().filter(|_| self.status.restart_pending.is_none()))
+            .or_else(|| self.retiring_due().filter(|_| !self.awaits_restart()))
             .unwrap_or_else(|| match self.need() {
                 Some(Ok((need, _))) if !need.is_renewal() => self.not_ready(
                     Reason::Suspended,
                     "suspend is true: no credential is issued; set it to false, or take it away, to go on",
                 ),
                 Some(Err(look)) => self.step(Step::Look(look)),
-                _ if self.status.client.as_ref().is_some_and(|c| self.is_unfulfilled(c)) => self.not_ready(
-                    Reason::Suspended,
-                    "suspend is true: the credential works, and what the spec asks for anew is not applied; set it to false, or take it away, to go on",
-                ),
+                _ if self.past().is_none() && self.status.client.as_ref().is_some_and(|c| self.is_unfulfilled(c)) => {
+                    self.with_time(self.not_ready(
+                        Reason::Suspended,
+                        "suspend is true: the credential works, and what the spec asks for anew is not applied; set it to false, or take it away, to go on",
+                    ))
+                }
                 _ => self.steady(),
             })
     }
@@ -120,26 +122,49 @@ impl<'a> Decision<'a> {
     /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, or did not tell of it, the present
     /// credential does not wait for that; unless delivery fails as well, where each try would leave one more.
     fn former_and_current(&self) -> Plan {
-        let changed =
-            || self.update().or_else(|| self.rendering()).or_else(|| self.mistyped()).or_else(|| self.closing());
-        let current = || match self.relocation() {
-            Some(Moving::Goes(plan)) => plan,
-            Some(Moving::Waits(plan)) => {
-                self.new_client().or_else(|| self.past()).or_else(|| self.update()).unwrap_or(plan)
-            }
-            None => {
-                let unsaid = || self.past().filter(|plan| plan.step != Step::Nothing);
-                self.new_client().or_else(unsaid).or_else(changed).unwrap_or_else(|| self.steady())
-            }
-        };
         let former = || self.stray().or_else(|| self.restart()).or_else(|| self.retiring_due());
+        let first = former();
+        let untold = matches!(&first, Some(Plan { step: Step::Look(look), .. }) if self.has_failed(look));
         let strays: BTreeSet<&str> = self.strays().map(|(_, client, _)| client.id.as_str()).collect();
-        let failed = self.o.delete_failed || self.o.look_failed;
-        if !failed || strays.len() >= MOST_STRAYS {
-            return former().unwrap_or_else(current);
+        if !(self.o.delete_failed || untold) || strays.len() >= MOST_STRAYS {
+            return first.unwrap_or_else(|| self.current());
         }
-        let current = current();
-        if current.step == Step::Nothing { former().unwrap_or(current) } else { current }
+        let current = self.current();
+        if current.step == Step::Nothing { first.unwrap_or(current) } else { current }
+    }
+
+    /// Rows 12 and 13. What the spec asks for and cannot be had is said first, and holds up neither a renewal nor a change.
+    fn current(&self) -> Plan {
+        let blocked = match self.relocation() {
+            Some(Moving::Goes(plan)) => return plan,
+            Some(Moving::Waits(plan)) => Some(plan),
+            None => self.refused(),
+        };
+        if let Some(past) = self.past() {
+            let unsaid = Some(past).filter(|plan| plan.step != Step::Nothing);
+            let rendering = || self.rendering().filter(|_| !self.is_misplaced());
+            let rest = || unsaid.or_else(rendering).or_else(|| self.closing()).unwrap_or_else(|| self.steady());
+            return self.new_client(false).unwrap_or_else(rest);
+        }
+        let change = self.update();
+        // What is needed for a new spec has its own reasons.
+        let anew = self.need().is_some_and(|need| need.is_ok_and(|(need, _)| !need.is_renewal()));
+        if let (Some(plan), None, false) = (&blocked, &change, anew)
+            && plan.step != Step::Nothing
+        {
+            return plan.clone();
+        }
+        self.new_client(change.is_some())
+            .or(change)
+            .or_else(|| self.rendering().filter(|_| !self.is_misplaced()))
+            .or(blocked)
+            .or_else(|| self.closing())
+            .unwrap_or_else(|| self.steady())
+    }
+
+    /// C1 was asked that, and has not answered.
+    pub(super) fn has_failed(&self, look: &Look) -> bool {
+        self.o.failed_looks.contains(look)
     }
 
     // --- rows -----------------------------------------------------------------------------------------------------
@@ -158,7 +183,10 @@ impl<'a> Decision<'a> {
         let reason = lost(need).filter(|_| self.guards.say_lost_first)?;
         let unsaid = status::ready_reason(&self.status)
             .is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str());
-        unsaid.then(|| self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))))
+        // Also where something else was said of it: each loss counts.
+        let uncounted = self.status.lost_client_id != self.status.client.as_ref().map(|client| client.id.clone())
+            && status::ready_reason(&self.status) != Some(reason.as_str());
+        (unsaid || uncounted).then(|| self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))))
     }
 
     /// Rows 6 to 9: an attempt whose outcome nobody knows.
@@ -166,9 +194,11 @@ impl<'a> Decision<'a> {
         match self.opened() {
             Opened::No | Opened::Unsent | Opened::Nothing | Opened::Guess | Opened::Used => None,
             Opened::Young(until) => Some(self.issuing(Some(until))),
-            // Whoever waits for C1 still says that what he has is past its lifetime.
-            Opened::NeedList if self.o.look_failed => Some(self.issuing(Some(self.now + LOOK_AGAIN))),
             Opened::NeedList => match self.listing() {
+                // Whoever waits for C1 still says that what he has is past its lifetime.
+                Some(at) if self.has_failed(&Look::List(at.clone())) => {
+                    Some(self.issuing(Some(self.now + LOOK_AGAIN)))
+                }
                 Some(at) => Some(self.step(Step::Look(Look::List(at)))),
                 None => self.issuer_missing().or_else(|| Some(self.issuing(None))),
             },
@@ -211,8 +241,8 @@ impl<'a> Decision<'a> {
         own.then(|| self.o.object.issuer_ref())
     }
 
-    /// Row 12: a client is needed.
-    fn new_client(&self) -> Option<Plan> {
+    /// Row 12: a client is needed. `changes`: the present one is to be changed, which does not wait for one that cannot be had.
+    fn new_client(&self, changes: bool) -> Option<Plan> {
         let need = match self.need()? {
             Ok((need, _)) => need,
             Err(look) => return Some(self.step(Step::Look(look))),
@@ -222,15 +252,9 @@ impl<'a> Decision<'a> {
         }
         Some(match self.gate(need) {
             Ok(wanted) => self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)),
-            // What the spec asks for anew may be changed in place meanwhile.
-            Err(_) if need.is_renewal() && self.may_be_changed() => return None,
+            Err(_) if need.is_renewal() && changes => return None,
             Err(bar) => self.barred(need.is_renewal(), bar),
         })
-    }
-
-    /// The credential works, and is not yet what the spec asks for.
-    fn may_be_changed(&self) -> bool {
-        self.status.client.as_ref().is_some_and(|client| !self.expired(client) && self.is_unfulfilled(client))
     }
 
     /// A new client is needed, or a change, and cannot be had now; whether the present one works, and is what the spec asks for.
@@ -248,13 +272,10 @@ impl<'a> Decision<'a> {
                 Plan { wake: self.next_end(), ..told(Reason::Issuing, message) }
             }
         };
-        if !works {
-            return plan;
-        }
-        // While it cannot be replaced it goes on: a new template is rendered, and should it expire, that is said.
-        let plan = Plan { wake: plan.wake.into_iter().chain(self.next_time()).min(), ..plan };
-        let rendering = self.rendering().filter(|rendering| rendering.step != Step::Nothing);
-        if plan.step == Step::Nothing { rendering.unwrap_or(plan) } else { plan }
+        // While it cannot be replaced time goes on, and should it expire, that is said; and a new template is rendered.
+        let plan = self.with_time(plan);
+        let renders = works && plan.step == Step::Nothing && !self.is_misplaced();
+        if renders { self.rendering().unwrap_or(plan) } else { plan }
     }
 
     // --- small questions ------------------------------------------------------------------------------------------
@@ -341,6 +362,13 @@ impl<'a> Decision<'a> {
     #[allow(clippy::unused_self)]
     pub(super) fn nothing(&self) -> Plan {
         Plan { step: Step::Nothing, wake: None }
+    }
+
+    /// Says what the spec asks for and the credential cannot have. That its renewal fails stays said beside it.
+    pub(super) fn unfulfilled(&self, reason: Reason, message: &str) -> Plan {
+        let renews = self.need().is_some_and(|need| need.is_ok_and(|(need, _)| need.is_renewal()));
+        let said = status::unfulfilled(&self.status, reason, message, self.generation(), self.now);
+        self.says(if renews { said } else { status::nothing_failing(said) })
     }
 
     /// Says why the credential is not there or not as wanted. A status that says so already is not written again.

@@ -224,6 +224,11 @@ pub enum Outcome {
         /// The status as it was written.
         status: Box<PersonalClientStatus>,
     },
+    /// The API server does not let the new Secret be written, or what stands there be deleted.
+    Unmoved {
+        /// Why.
+        message: String,
+    },
     /// A client was deleted because nobody had its secret.
     Abandoned {
         /// Its id.

@@ -30,9 +30,10 @@ impl Decision<'_> {
         // What else is new in a spec comes first: should C1 refuse to put back what drifted, nothing else waits for it.
         let new_spec = self.status.observed_generation != self.generation();
         if self.wanted().is_none() && self.is_unapplied(client) {
-            return self.issuer_missing();
+            return self.issuer_missing().map(|plan| self.with_time(plan));
         }
-        if edited.is_empty() && (drifted.is_empty() || new_spec || self.o.look_failed) {
+        let asked = Look::Client(client.id.clone());
+        if edited.is_empty() && (drifted.is_empty() || new_spec || self.has_failed(&asked)) {
             return None;
         }
         let ready = || match (self.allowed()?, self.backoff(None)) {
@@ -73,6 +74,7 @@ impl Decision<'_> {
             },
             drifted,
             edited: self.is_unapplied(client),
+            placed: self.is_placed(),
         }
     }
 

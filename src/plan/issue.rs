@@ -181,7 +181,9 @@ impl Issue {
         over: Option<Box<SecretSeen>>,
     ) -> Next {
         self.made_secret = over.is_none();
-        let effect = Effect::Deliver { delivered: Box::new(self.describe(&client, now)), over };
+        let before = over.as_deref().and_then(|seen| seen.delivered.as_ref()).map(|d| &d.template);
+        let delivered = self.describe(&client, self.template(before), now);
+        let effect = Effect::Deliver { delivered: Box::new(delivered), over };
         self.go(State::Deliver { at, client }, effect)
     }
 
@@ -280,7 +282,8 @@ impl Issue {
             let message = "the credential of an earlier spec was delivered: it is being moved";
             return status::not_ready(&status, Reason::Issuing, message, generation, now);
         }
-        if let Some(is) = self.template().unlike(self.object.spec.secret_template.as_ref()) {
+        let before = self.step.secret.as_ref().filter(|_| !self.made_secret).and_then(|seen| seen.delivered.as_ref());
+        if let Some(is) = before.and_then(|d| d.template.unlike(self.object.spec.secret_template.as_ref())) {
             let message = mistyped(&self.step.secret_name, is);
             return status::not_ready(&status, Reason::SecretRefused, &message, generation, now);
         }
@@ -375,7 +378,7 @@ impl Issue {
         retiring
     }
 
-    fn describe(&self, client: &IssuedClient, now: Timestamp) -> Delivered {
+    fn describe(&self, client: &IssuedClient, template: RenderedTemplate, now: Timestamp) -> Delivered {
         let metadata = &self.object.metadata;
         Delivered {
             owner: SecretOwner {
@@ -388,14 +391,13 @@ impl Issue {
             asked: asked(&self.object),
             answers: self.answers(),
             data_digest: String::new(),
-            template: self.template(),
+            template,
             replaces: self.retiring(now),
         }
     }
 
     /// What the template puts there: a Secret that is there keeps its type.
-    pub(super) fn template(&self) -> RenderedTemplate {
-        let before = self.step.secret.as_ref().and_then(|seen| seen.delivered.as_ref()).map(|d| &d.template);
+    pub(super) fn template(&self, before: Option<&RenderedTemplate>) -> RenderedTemplate {
         RenderedTemplate::of(self.object.spec.secret_template.as_ref(), before)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     flight::Anchor,
     need::{Bar, lost},
     observed::SecretView,
-    record::{Delivered, FormerSecret, Record, SecretSeen},
+    record::{Content, Delivered, FormerSecret, Record, SecretSeen},
     step::{Need, Plan, RelocateStep, Step, TidyStep},
 };
 use crate::api::{IssuedClient, Reason};
@@ -29,7 +29,17 @@ impl Decision<'_> {
 
     /// The credential works, and the spec asks for something that is changed without a new one.
     pub(super) fn is_unfulfilled(&self, client: &IssuedClient) -> bool {
-        self.is_misplaced() || self.is_mistyped().is_some() || self.is_unapplied(client)
+        self.is_misplaced() || self.cannot_become() || self.is_unapplied(client)
+    }
+
+    /// The Secret is where the spec wants it, and cannot become what it asks for.
+    fn cannot_become(&self) -> bool {
+        self.is_mistyped().is_some() || (self.o.render_refused.is_some() && self.is_unrendered())
+    }
+
+    /// The Secret is what the spec asks for, or becomes it.
+    pub(super) fn is_placed(&self) -> bool {
+        !self.is_misplaced() && !self.cannot_become()
     }
 
     /// The Secret's type, when the spec asks for another: Kubernetes never lets it be changed.
@@ -38,14 +48,20 @@ impl Decision<'_> {
         delivered.template.unlike(self.o.object.spec.secret_template.as_ref())
     }
 
-    /// What the credential is kept in is not what the spec asks for, and cannot become it. That it has expired matters more.
-    pub(super) fn mistyped(&self) -> Option<Plan> {
-        if self.past().is_some() {
+    /// What the API server does not let the Secret become, as the spec asks: another type, or what its template says.
+    pub(super) fn refused(&self) -> Option<Plan> {
+        if !self.is_whole() {
             return None;
         }
-        let message = mistyped(&self.secret_name, self.is_mistyped()?);
-        let plan = self.with_time(self.not_ready(Reason::SecretRefused, &message));
-        (plan.step != Step::Nothing).then_some(plan)
+        let message = match self.is_mistyped() {
+            Some(is) => mistyped(&self.secret_name, is),
+            None => self.o.render_refused.clone().filter(|_| self.is_unrendered())?,
+        };
+        Some(self.with_time(self.unfulfilled(Reason::SecretRefused, &message)))
+    }
+
+    fn is_unrendered(&self) -> bool {
+        self.ours().is_some_and(|(seen, _)| seen.content == Content::Intact { rendered: false })
     }
 
     /// Where a new client is delivered. What is lost, or was never there, has nothing to move first.
@@ -69,12 +85,13 @@ impl Decision<'_> {
     /// The Secret, when it holds the client that status names, as far as is known.
     fn movable(&self) -> Option<&SecretSeen> {
         let (seen, _) = self.ours()?;
-        (self.is_whole() && self.status.client.is_some()).then_some(seen)
+        let whole = self.need().is_none_or(|need| need.is_ok_and(|(need, _)| lost(need).is_none()));
+        (whole && self.status.client.is_some()).then_some(seen)
     }
 
     /// Nothing says that the credential is lost.
     pub(super) fn is_whole(&self) -> bool {
-        self.need().is_none_or(|need| need.is_ok_and(|(need, _)| lost(need).is_none()))
+        self.need().is_none_or(|need| !need.is_ok_and(|(need, _)| lost(need).is_some()))
     }
 
     fn relocate(&self, from: &SecretSeen) -> Moving {
@@ -92,7 +109,10 @@ impl Decision<'_> {
             }
             None | Some(SecretView::Unknown(_)) => return wait(self.now + SECRET_UNREADABLE),
         }
-        if let Some(until) = self.backoff(None).max(self.moved_by_another()) {
+        if let Some(message) = &self.o.move_refused {
+            return Moving::Waits(self.with_time(self.unfulfilled(Reason::SecretRefused, message)));
+        }
+        if let Some(until) = self.moved_by_another() {
             return wait(until);
         }
         let over = match self.view_of(to) {
@@ -112,13 +132,12 @@ impl Decision<'_> {
             "Secret {to} exists and was not made by the operator for this object, so the credential stays in Secret {}: delete or rename it, or choose another secretName",
             self.secret_name
         );
-        self.not_ready(Reason::SecretConflict, &message)
+        self.unfulfilled(Reason::SecretConflict, &message)
     }
 
-    /// Whatever keeps it from moving, time goes on.
-    fn with_time(&self, plan: Plan) -> Plan {
-        let times = self.next_time().into_iter().chain(self.backoff(None));
-        Plan { wake: plan.wake.into_iter().chain(times).min(), ..plan }
+    /// Whatever keeps it from what it asks for, time goes on.
+    pub(super) fn with_time(&self, plan: Plan) -> Plan {
+        Plan { wake: plan.wake.into_iter().chain(self.next_time()).min(), ..plan }
     }
 
     /// The record without an open attempt: a maker that stands still must not write the Secret that is left, nor make it anew.

@@ -89,7 +89,8 @@ impl Decision<'_> {
 
     /// A read would tell whether the client is gone, and that matters: what is past its lifetime is replaced all the same.
     fn asks(&self, client: &IssuedClient) -> bool {
-        !self.expired(client) && self.presence(client) == Presence::Ask
+        let look = Look::Client(client.id.clone());
+        !self.expired(client) && self.presence(client) == Presence::Ask && !self.has_failed(&look)
     }
 
     /// As many replaced clients live as may. Those of another user never end by themselves.
@@ -140,6 +141,10 @@ impl Decision<'_> {
                 Err(Bar::Because(Reason::IssuerNotReady, format!("{reference} is not ready: {reason}: {message}")))
             }
             // Its first look, or the write of its finalizer, is under way, and tells all objects when it is over.
+            None if issuer.unheld.is_some() && !issuer.held => {
+                let why = issuer.unheld.as_deref().unwrap_or_default();
+                Err(Bar::Because(Reason::IssuerNotReady, format!("{reference} cannot be held: {why}")))
+            }
             None if issuer.identity.is_none() || issuer.inventory.is_none() || !issuer.held => Err(Bar::Wait),
             None => Ok(()),
         }
@@ -280,6 +285,7 @@ impl Decision<'_> {
         }
         base.observed_generation = self.generation();
         // No request resets it: whoever loses what he asks for again and again waits as well.
+        base.lost_client_id = base.client.as_ref().map(|client| client.id.clone());
         let tried = Tried { request: None, ..Tried::of(&self.o.object) };
         status::failed(&tried, &base, reason, why, self.generation(), self.now)
     }

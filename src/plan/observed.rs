@@ -7,7 +7,10 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::record::{Delivered, OpenAttempt, Record, SecretSeen};
+use super::{
+    record::{Delivered, OpenAttempt, Record, SecretSeen},
+    step::Look,
+};
 use crate::{
     api::{IssuedClient, IssuerDefaults, IssuerRef, Overlap, PersonalClient, Reason, RetiringClient},
     c1::Client,
@@ -48,8 +51,12 @@ pub struct Observed {
     pub deleted: BTreeSet<String>,
     /// C1 has refused to delete one, a few minutes ago at the most.
     pub delete_failed: bool,
-    /// C1 has not answered a question about the object, a moment ago.
-    pub look_failed: bool,
+    /// What C1 was asked for the object a moment ago, and has not answered.
+    pub failed_looks: Vec<Look>,
+    /// The API server did not let this very spec's template be rendered, a few minutes ago at the most, and why.
+    pub render_refused: Option<String>,
+    /// The same of the move that this very spec asks for.
+    pub move_refused: Option<String>,
     /// The API server did not let a former Secret be deleted, a moment ago.
     pub tidy_failed: bool,
     /// The API server did not let consumers be restarted, a moment ago.
@@ -179,6 +186,8 @@ pub struct IssuerView {
     pub not_ready: Option<(Reason, String)>,
     /// It cannot go while objects need it; else a client might outlive all that can revoke it.
     pub held: bool,
+    /// Why that cannot be seen to: the operator's finalizer is refused.
+    pub unheld: Option<String>,
     /// As whom calls are made; `None`: none can be.
     pub identity: Option<Identity>,
     /// For what the object leaves out.

@@ -73,8 +73,8 @@ impl Relocate {
             },
             (State::Discard { at }, Answer::Done(_) | Answer::Gone) => self.copy(at),
             (State::Copy { at }, Answer::Done(copy)) => self.record(at, copy),
-            (State::Discard { .. } | State::Copy { .. }, Answer::Refused { reason, message }) => {
-                landed(Outcome::Failed { reason, message, unsent: false })
+            (State::Discard { .. } | State::Copy { .. }, Answer::Refused { message, .. }) => {
+                landed(Outcome::Unmoved { message })
             }
             (State::Copy { .. }, Answer::Unknown { .. }) => self.confirm(None),
             (State::Record { status, .. }, Answer::Done(_)) => landed(Outcome::Moved { status }),

@@ -34,6 +34,11 @@ impl Decision<'_> {
         })
     }
 
+    /// Consumers are still to be restarted.
+    pub(super) fn awaits_restart(&self) -> bool {
+        self.status.restart_pending == Some(true) && !workloads(&self.o.object).is_empty()
+    }
+
     /// When the consumers are to be restarted.
     pub(super) fn restart_due(&self) -> Option<Timestamp> {
         self.status.restart_pending.filter(|pending| *pending)?;

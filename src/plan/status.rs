@@ -24,13 +24,19 @@ pub struct Tried {
     pub generation: i64,
     /// The request for a new credential that stood on it.
     pub request: Option<String>,
+    /// What works was to be replaced: whatever else is wrong stays as it is.
+    pub renewal: bool,
 }
 
 impl Tried {
     /// Of an object as it was read.
     #[must_use]
     pub fn of(object: &PersonalClient) -> Self {
-        Self { generation: object.metadata.generation.unwrap_or_default(), request: object.rotate_request() }
+        Self {
+            generation: object.metadata.generation.unwrap_or_default(),
+            request: object.rotate_request(),
+            renewal: false,
+        }
     }
 }
 
@@ -124,6 +130,19 @@ pub fn not_ready(
     nothing_failing(stopped(base, reason, message, generation, now))
 }
 
+/// The status of an object whose credential works, and that asks for something which it cannot have; whether or not its
+/// replacement fails.
+#[must_use]
+pub fn unfulfilled(
+    base: &PersonalClientStatus,
+    reason: Reason,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) -> PersonalClientStatus {
+    stopped(base, reason, message, generation, now)
+}
+
 /// The same, whether or not its replacement fails.
 fn stopped(
     base: &PersonalClientStatus,
@@ -160,7 +179,7 @@ pub fn failure(
     }
     let generation = tried.generation.max(base.observed_generation);
     // Only what was wrong already, or a new spec, makes a failure of more than the replacement.
-    let works = (is_ready(&base) || is_expired(&base)) && base.observed_generation == generation;
+    let works = (is_ready(&base) || is_expired(&base) || tried.renewal) && base.observed_generation == generation;
     let said = if works {
         cannot_be_replaced(&base, reason, message, (is_expired(&base), generation, now))
     } else {

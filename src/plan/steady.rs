@@ -46,10 +46,9 @@ impl Decision<'_> {
         let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
         match seen.content {
             Content::Unread if delivered.template.digest != wanted => Some(self.step(Step::Look(Look::Live))),
-            Content::Intact { rendered: false } => Some(match self.backoff(None) {
-                Some(until) => Plan { step: Step::Nothing, wake: self.next_time().into_iter().chain([until]).min() },
-                None => self.step(Step::Render(Box::new(seen.clone()))),
-            }),
+            Content::Intact { rendered: false } if self.o.render_refused.is_none() => {
+                Some(self.step(Step::Render(Box::new(seen.clone()))))
+            }
             _ => None,
         }
     }

@@ -157,6 +157,8 @@ pub struct UpdateStep {
     pub drifted: Vec<Field>,
     /// The spec is new: should C1 refuse it in place, a new client is issued.
     pub edited: bool,
+    /// The Secret is what the spec asks for: then the object is Ready.
+    pub placed: bool,
 }
 
 /// A restart of consumers.

@@ -3,6 +3,7 @@
 use super::{
     decide::{Decision, Holding, SECRET_UNREADABLE},
     evidence::Presence,
+    moves::mistyped,
     record::{Content, Delivered, SecretSeen},
     renewal, restart, status,
     step::{Look, Plan, Step},
@@ -130,6 +131,10 @@ impl Decision<'_> {
         if let Some(next) = stale {
             let message = format!("the credential of an earlier spec was delivered: {next}");
             return status::not_ready(&status, Reason::Issuing, &message, self.generation(), self.now);
+        }
+        if let Some(is) = delivered.template.unlike(self.o.object.spec.secret_template.as_ref()) {
+            let message = mistyped(&self.secret_name, is);
+            return status::not_ready(&status, Reason::SecretRefused, &message, self.generation(), self.now);
         }
         status::nothing_failing(status::works(&status, &self.holds(), self.generation(), self.now))
     }

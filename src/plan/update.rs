@@ -112,9 +112,8 @@ impl Update {
             ..base
         };
         let name = base.secret_name.clone().unwrap_or_default();
-        // A Secret that has not moved yet is not what the spec asks for: why, the next look says.
-        let moved = self.object.secret_name() == name;
-        let status = if moved { status::ready(&base, &name, self.generation(), now) } else { base };
+        // Where the Secret is not what the spec asks for, it is not Ready: why, the next look says.
+        let status = if self.step.placed { status::ready(&base, &name, self.generation(), now) } else { base };
         self.record(status)
     }
 

@@ -7,6 +7,8 @@ use c1_operator::{
     api::{PersonalClient, ROTATE_ANNOTATION, Reason},
     plan::Record,
 };
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::Api;
 use serde_json::{Value, json};
 use testkit::{Namespace, Options, TestClock, World, eventually};
 
@@ -118,6 +120,39 @@ async fn a_name_that_is_taken_is_left_alone_and_the_credential_stays_where_it_is
     namespace.secrets().delete("taken", &kube::api::DeleteParams::default()).await.unwrap();
     only(&namespace, "taken").await;
     assert_eq!(made(&world).await, 1, "nothing is minted");
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    world.finish().await;
+}
+
+/// A quota may forbid one Secret more, and not another content of the one that is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_refused_is_said_and_holds_up_no_renewal() {
+    let (world, namespace) = with_client("move-refused", Options::default(), json!({})).await;
+    let first = current(&namespace.ready("client").await).id.clone();
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one", "namespace": namespace.name},
+        "spec": {"hard": {"count/secrets": "1"}},
+    });
+    world.apply(&quota).await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(world.kube.clone(), &namespace.name);
+    eventually("the quota is in force", Duration::from_secs(30), async || {
+        let used = quotas.get("one").await.unwrap().status.and_then(|s| s.used);
+        if used.is_some_and(|used| used.contains_key("count/secrets")) { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    name_it(&namespace, "elsewhere").await;
+    let object = namespace.reason("client", Reason::SecretRefused).await;
+    let said = &object.status.as_ref().unwrap().conditions.iter().find(|c| c.type_ == "Ready").unwrap().message;
+    assert!(said.contains("Secret elsewhere cannot be written") && said.contains("exceeded quota"), "{said}");
+    namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+    namespace.until("client", "has another client", |object| another(object, &first)).await;
+    namespace.reason("client", Reason::SecretRefused).await;
+    assert!(world.c1.login(&namespace.secret("client").await.unwrap()).await);
+    quotas.delete("one", &kube::api::DeleteParams::default()).await.unwrap();
+    // Another spec is tried at once.
+    name_it(&namespace, "third").await;
+    only(&namespace, "third").await;
+    assert_eq!(made(&world).await, 2);
     all_is_well(&world, &[(&namespace, "client")]).await;
     world.finish().await;
 }

@@ -1,7 +1,5 @@
 //! What cannot be had is said, and holds up nothing else: neither what is said of the credential, nor what it needs.
 
-use std::time::Duration;
-
 use super::{
     super::*,
     case::Case,
@@ -76,15 +74,19 @@ fn a_secret_keeps_its_type_and_that_is_said() {
     case.o.object.spec.secret_template = Some(template("example.com/a"));
     case.o.object.metadata.generation = Some(2);
     case.secret().content = Content::Intact { rendered: false };
-    assert!(matches!(case.step(), Step::Render(_)), "all else of the template is rendered: {:?}", case.step());
-    case.secret().content = Content::Intact { rendered: true };
     assert_eq!(case.reason(), Reason::SecretRefused.as_str());
     assert!(case.said().1.contains("the type of Secret deployer is Opaque"), "{}", case.said().1);
+    let mut case = settled(case);
+    assert!(matches!(case.step(), Step::Render(_)), "all else of the template is rendered: {:?}", case.step());
+    case.secret().content = Content::Intact { rendered: true };
+    assert_eq!(case.step(), Step::Nothing);
     // A new credential is delivered into it as it is.
     asks(&mut case, "now");
     let (flight, _) = Issue::start(case.issue(), case.o.object.clone(), "c".into(), case.o.timing);
     let Flight::Issue(issue) = flight else { panic!() };
-    assert_eq!(issue.template().type_, "Opaque");
+    let before = case.delivered().template.clone();
+    assert_eq!(issue.template(Some(&before)).type_, "Opaque");
+    assert_eq!(issue.template(None).type_, "example.com/a", "should it have to be made anew");
     // One of whose type nothing is known, and a new one, get what the spec asks for.
     let before = RenderedTemplate::default();
     let wanted = Some(&template("example.com/a")).cloned();
@@ -93,23 +95,66 @@ fn a_secret_keeps_its_type_and_that_is_said() {
     assert_eq!((before.unlike(wanted.as_ref()), before.unlike(None)), (None, None));
 }
 
-/// What is refused is not tried without a pause, and hides nothing.
+/// What is refused is not tried without a pause, and holds nothing up.
 #[test]
-fn a_rendering_that_is_refused_waits_and_an_expired_credential_is_said_to_be() {
-    let mut case = Case::ready();
+fn a_rendering_that_is_refused_is_said_and_holds_up_no_renewal() {
+    let mut case = settled(Case::ready());
     case.o.object.metadata.generation = Some(2);
     case.secret().content = Content::Intact { rendered: false };
-    let tried = status::Tried::of(&case.o.object);
-    let refused = status::failure(&case.o.object, &tried, Reason::SecretRefused, "no", case.now);
-    assert_eq!(status::ready_reason(&refused), Some(Reason::SecretRefused.as_str()), "the new spec is not applied");
-    case.o.object.status = Some(refused);
+    assert!(matches!(case.step(), Step::Render(_)));
+    case.o.render_refused = Some("it is refused".into());
+    assert_eq!(case.said(), (Reason::SecretRefused.as_str().into(), "it is refused".into()));
+    let mut case = at_rest(case);
+    asks(&mut case, "now");
+    assert!(matches!(case.step(), Step::Issue(_)), "{:?}", case.step());
+    // A renewal that fails is said beside it, and takes nothing back.
+    let tried = status::Tried { renewal: true, ..status::Tried::of(&case.o.object) };
+    let failed = status::failure(&case.o.object, &tried, Reason::Unreachable, "no answer", case.now);
+    case.o.object.status = Some(failed);
     let plan = case.plan();
     assert_eq!(plan.step, Step::Nothing);
-    assert!(plan.wake.is_some_and(|wake| wake > case.now + MINUTE / 2 && wake < case.now + MINUTE * 2), "{plan:?}");
-    case.now += MINUTE * 2;
-    assert!(matches!(case.step(), Step::Render(_)));
+    assert!(plan.wake.is_some_and(|wake| wake < case.now + MINUTE), "{plan:?}");
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::SecretRefused.as_str()));
+    assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::Unreachable.as_str()));
+    let mut case = expired(case);
     rotates(&mut case, Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
-    assert_eq!(says(&settled(expired(case)), ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+    case.o.object.metadata.annotations = None;
+    assert_eq!(says(&settled(case), ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+}
+
+/// A quota may forbid a Secret more, and not another content of the one that is there.
+#[test]
+fn a_move_that_is_refused_is_said_and_holds_up_no_renewal() {
+    let mut case = moving();
+    case.o.move_refused = Some("it is refused".into());
+    assert_eq!(case.said(), (Reason::SecretRefused.as_str().into(), "it is refused".into()));
+    let mut case = at_rest(case);
+    asks(&mut case, "now");
+    assert!(matches!(case.step(), Step::Issue(step) if step.secret_name == "deployer"), "{:?}", case.step());
+    case.o.move_refused = None;
+    assert!(matches!(case.step(), Step::Relocate(_)), "{:?}", case.step());
+}
+
+/// Whoever keeps altering a Secret must not make us mint without end, whatever else is said of it.
+#[test]
+fn a_loss_counts_also_where_something_else_was_said() {
+    let mut case = Case::ready();
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.o.object.metadata.generation = Some(2);
+    let mut case = at_rest(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::SecretRefused.as_str()));
+    case.secret().content = Content::Altered;
+    assert_eq!(case.reason(), Reason::SecretLost.as_str());
+    let mut case = settled(case);
+    assert_eq!(case.status().failed_issuance_attempts, Some(1));
+    assert!(matches!(case.step(), Step::Issue(_)), "the first at once: {:?}", case.step());
+    // Once for each client.
+    case.status().conditions.iter_mut().for_each(|c| c.reason = Reason::SecretRefused.as_str().into());
+    assert!(!matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
+    case.current().id = "client-2".into();
+    case.delivered().client.id = "client-2".into();
+    let mut case = settled(case);
+    assert_eq!(case.status().failed_issuance_attempts, Some(2));
 }
 
 /// Only what C1 is asked for waits for C1.
@@ -117,11 +162,11 @@ fn a_rendering_that_is_refused_waits_and_an_expired_credential_is_said_to_be() {
 fn while_c1_does_not_tell_of_a_replaced_client_the_present_one_goes_first() {
     let mut case = used(HOUR * 2);
     case.inventory().began = case.ago(HOUR * 3);
-    let look = case.step();
-    assert!(matches!(look, Step::Look(_)), "{look:?}");
+    let Step::Look(look) = case.step() else { panic!("{:?}", case.step()) };
     case.secret().content = Content::Intact { rendered: false };
-    assert_eq!(case.step(), look, "what ended goes first");
-    case.o.look_failed = true;
+    assert_eq!(case.step(), Step::Look(look.clone()), "what ended goes first");
+    // Another question was answered since: this one was not.
+    case.o.failed_looks = vec![Look::Client("client-1".into()), look];
     assert!(matches!(case.step(), Step::Render(_)), "{:?}", case.step());
     let case = expired(case);
     assert!(matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
@@ -132,8 +177,8 @@ fn while_c1_does_not_tell_of_an_open_attempt_an_expired_credential_is_said_to_be
     let mut case = Case::ready();
     case.begun("another", HOUR);
     case.inventory().began_ago = HOUR * 2;
-    assert!(matches!(case.step(), Step::Look(Look::List(_))));
-    case.o.look_failed = true;
+    let Step::Look(look) = case.step() else { panic!("{:?}", case.step()) };
+    case.o.failed_looks = vec![look];
     let plan = case.plan();
     assert_eq!((plan.step, plan.wake), (Step::Nothing, Some(case.now + LOOK_AGAIN)));
     assert_eq!(expired(case).reason(), Reason::Expired.as_str());
@@ -143,8 +188,8 @@ fn while_c1_does_not_tell_of_an_open_attempt_an_expired_credential_is_said_to_be
 fn what_drifted_waits_while_c1_does_not_tell() {
     let mut case = settled(Case::ready());
     case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
-    assert!(matches!(case.step(), Step::Look(Look::Client(_))), "{:?}", case.step());
-    case.o.look_failed = true;
+    let Step::Look(look) = case.step() else { panic!("{:?}", case.step()) };
+    case.o.failed_looks = vec![look];
     assert_eq!(case.step(), Step::Nothing);
 }
 
@@ -215,10 +260,31 @@ fn without_its_issuer_a_new_spec_is_not_said_to_be_applied() {
 }
 
 #[test]
-fn a_move_that_waits_for_a_pause_wakes_when_it_is_over() {
-    let mut case = moving();
-    case.o.object.status.as_mut().unwrap().observed_generation = 2;
-    case.fails(Reason::Unreachable);
-    let wake = case.plan().wake.expect("it is tried again");
-    assert!(wake > case.now && wake < case.now + Duration::from_secs(10), "{wake}");
+fn an_issuer_that_cannot_be_held_is_said() {
+    let mut case = Case::new();
+    (case.issuer().held, case.issuer().unheld) = (false, None);
+    assert_eq!(case.step(), Step::Nothing, "it will be");
+    case.issuer().unheld = Some("no finalizers here".into());
+    let (reason, message) = case.said();
+    assert_eq!(reason, Reason::IssuerNotReady.as_str());
+    assert!(message.ends_with("cannot be held: no finalizers here"), "{message}");
+    case.issuer().held = true;
+    assert!(matches!(case.step(), Step::Issue(_)));
+}
+
+#[test]
+fn what_was_adopted_with_another_type_is_not_ready() {
+    let mut case = Case::ready();
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.status().client = None;
+    case.status().conditions.clear();
+    assert_eq!(case.reason(), Reason::SecretRefused.as_str());
+}
+
+#[test]
+fn while_suspended_that_it_has_expired_is_said_whatever_the_spec_asks_for() {
+    let mut case = expired(taken());
+    case.o.object.spec.suspend = Some(true);
+    rotates(&mut case, Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
+    assert_eq!(says(&at_rest(case), ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
 }

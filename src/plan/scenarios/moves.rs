@@ -1,6 +1,6 @@
 //! Moves: the credential goes to a Secret of another name, and no copy stays.
 
-use super::{super::*, case::Case};
+use super::{super::*, case::Case, renewals::settled};
 use crate::api::{DeletionPolicy, Reason};
 
 /// The spec asks for another Secret than that which holds the credential.
@@ -201,15 +201,6 @@ fn what_is_suspended_is_not_moved() {
 }
 
 #[test]
-fn a_move_that_is_refused_is_not_tried_without_a_pause() {
-    let mut case = moving();
-    case.fails(Reason::SecretRefused);
-    case.status().observed_generation = 2;
-    let plan = case.plan();
-    assert!(plan.step == Step::Nothing && plan.wake > Some(case.now), "{plan:?}");
-}
-
-#[test]
 fn a_removal_leaves_no_copy() {
     let removed = |mut case: Case| -> Option<Vec<String>> {
         case.o.object.metadata.deletion_timestamp =
@@ -250,6 +241,8 @@ fn it_is_moved_before_it_is_replaced_and_replaced_when_it_cannot_be_moved() {
     let mut foreign = due.secret().clone();
     foreign.delivered = None;
     due.o.others.insert("elsewhere".into(), SecretView::Present(Box::new(foreign)));
+    assert_eq!(due.reason(), Reason::SecretConflict.as_str());
+    let due = settled(due);
     assert!(matches!(due.step(), Step::Issue(step) if step.secret_name == "deployer"), "{:?}", due.step());
 }
 

@@ -16,7 +16,7 @@ use crate::api::{DeletionPolicy, Expires, Reason, Rotation, RotationPolicy, Secr
 fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
     let spec = (any::<Option<String>>(), any::<Option<String>>(), any::<bool>(), any::<bool>());
     let world = (any::<[bool; 8]>(), 0..5_usize, 0..4_usize, -400_000_i64..400_000_000);
-    let life = (any::<[bool; 10]>(), 0..4_usize, 0..4_usize);
+    let life = (any::<[bool; 10]>(), any::<[bool; 4]>(), 0..4_usize, 0..4_usize);
     (spec, world, life).prop_map(
         |((expires, display_name, retain, no_roles), (flags, secret, content, ahead), life)| {
             let [settled, deleting, listed, empty, clock_off, no_identity, no_issuer, open] = flags;
@@ -91,10 +91,27 @@ fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
     )
 }
 
+type Life = ([bool; 10], [bool; 4], usize, usize);
+
 /// What its life has brought: requests, failures, an overlap, moves, and what stands in their way.
-fn lives(o: &mut Observed, now: Timestamp, (flags, place, retiring): ([bool; 10], usize, usize)) {
+fn lives(o: &mut Observed, now: Timestamp, (flags, refusals, place, retiring): Life) {
     let [asked, manual, suspended, failed, delete_failed, look_failed, denied, edited, typed, expiring] = flags;
-    (o.delete_failed, o.look_failed) = (delete_failed, look_failed);
+    o.delete_failed = delete_failed;
+    if look_failed {
+        let client = Look::Client("client-1".into());
+        o.failed_looks = vec![client, Look::Client("former-0".into()), Look::List(o.object.issuer_ref())];
+    }
+    let refused = || Some("it is refused".to_owned());
+    (o.render_refused, o.move_refused) = (refused().filter(|_| refusals[0]), refused().filter(|_| refusals[1]));
+    if let Some(issuer) = o.issuer.as_mut().filter(|_| refusals[2]) {
+        (issuer.held, issuer.unheld) = (false, refused());
+    }
+    if refusals[3]
+        && let SecretView::Present(seen) = &mut o.secret
+        && let Some(delivered) = &mut seen.delivered
+    {
+        delivered.asked = "something else".into();
+    }
     if asked {
         o.object
             .metadata

@@ -263,6 +263,7 @@ impl Replica {
             issuer: Some(IssuerView {
                 not_ready: None,
                 held: true,
+                unheld: None,
                 identity: Some(Identity { host: "h".into(), user_id: "user".into() }),
                 defaults: IssuerDefaults::default(),
                 namespace_selected: Some(true),
@@ -289,7 +290,9 @@ impl Replica {
             tidy_failed: false,
             restart_failed: false,
             delete_failed: self.delete_failed,
-            look_failed: false,
+            failed_looks: vec![],
+            render_refused: None,
+            move_refused: None,
             open_seen: self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| ago(*since)),
             fresh_attempt: format!("attempt{}", servers.attempts),
             timing: Timing {

@@ -193,6 +193,8 @@ impl State {
             | Outcome::Updated { .. }
             | Outcome::Moved { .. }
             | Outcome::Untidied { .. }
+            // What is remembered of it only makes it wait.
+            | Outcome::Unmoved { .. }
             | Outcome::LookAgain { .. } => {}
         }
     }

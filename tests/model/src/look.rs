@@ -157,7 +157,9 @@ impl State {
             unsent,
             deleted: replica.deleted.clone(),
             delete_failed: replica.delete_failed,
-            look_failed: false,
+            failed_looks: vec![],
+            render_refused: None,
+            move_refused: None,
             tidy_failed: false,
             restart_failed: false,
             open_seen: Duration::from_secs(u64::from(open_seen)),
@@ -241,7 +243,7 @@ impl State {
             uid: Anchor::of(object).uid,
             secret_name,
             user_id: user_of(&object.issuer_ref()),
-            tried: Tried::of(object),
+            tried: Tried { renewal: matches!(step, Step::Issue(step) if step.need.is_renewal()), ..Tried::of(object) },
             made: None,
             delivered: None,
         }
@@ -355,6 +357,7 @@ fn issuer_view(list: Option<&List>, user_id: &str, now: u32) -> IssuerView {
     IssuerView {
         not_ready: None,
         held: true,
+        unheld: None,
         identity: inventory.as_ref().map(|_| identity),
         defaults: IssuerDefaults::default(),
         namespace_selected: Some(true),
