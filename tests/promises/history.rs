@@ -55,8 +55,8 @@ async fn an_event_for_each_thing_that_happens_and_none_twice() {
         if events.iter().any(louder) { Ok(()) } else { Err(format!("{events:#?}")) }
     })
     .await;
-    world.restart_operator(None).await;
     clock.advance(&world.c1, 7200).await;
+    world.restart_operator(None).await;
     looks(&world, 2).await;
     namespace.ready("client").await;
     let expected = ["DeniedByPolicy", "DeniedByPolicy", "Issued", "Issued", "Retired", "Updated"];
