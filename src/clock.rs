@@ -164,7 +164,7 @@ mod tests {
             let sleep = clock.until(clock.now() + k8s_openapi::jiff::SignedDuration::from_hours(hours));
             assert!((longest..longest + slack).contains(&sleep), "{hours} h: {sleep:?}");
         }
-        let soon = clock.until(clock.now() + Duration::from_secs(60));
+        let soon = clock.until(clock.now() + Duration::from_mins(1));
         assert!((Duration::from_secs(59)..Duration::from_secs(61)).contains(&soon), "{soon:?}");
     }
 

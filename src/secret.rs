@@ -441,8 +441,13 @@ mod tests {
             ..Default::default()
         };
         let seen = seen(&metadata);
-        let mut read = Read { metadata, data: credential().render(Some(&template), &client()).unwrap() };
+        let data = credential().render(Some(&template), &client()).unwrap();
+        let mut read = Read { metadata, type_: "Opaque".into(), data };
         assert_eq!(content(&read, &seen, Some(&template)), Content::Intact { rendered: true });
+        // Somebody has made it anew: what it says of its type has to be written again.
+        read.type_ = "example.com/another".into();
+        assert_eq!(content(&read, &seen, Some(&template)), Content::Intact { rendered: false });
+        read.type_ = "Opaque".into();
         assert_eq!(content(&read, &seen, None), Content::Intact { rendered: false });
         read.data.insert("more".into(), Zeroizing::new(vec![1]));
         assert_eq!(content(&read, &seen, Some(&template)), Content::Intact { rendered: false });

@@ -7,6 +7,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client,
     core::{DeserializeGuard, PartialObjectMeta},
@@ -28,7 +29,7 @@ use crate::{
     clock::BootInstant,
     clock::Clock,
     leader::Leadership,
-    plan::{Look, Timing},
+    plan::{Look, Refusal, Timing},
     secret::Secrets,
     telemetry::{Events, Metrics},
 };
@@ -212,9 +213,10 @@ impl Refused {
 
     /// Why, for as long as it is not tried again: not for another spec, nor after that time.
     #[must_use]
-    pub fn still(&self, object: &PersonalClient, long: Duration) -> Option<String> {
-        let holds = self.generation == object.metadata.generation && self.at.elapsed() < long;
-        holds.then(|| self.message.clone())
+    pub fn still(&self, object: &PersonalClient, long: Duration, now: Timestamp) -> Option<Refusal> {
+        let left = long.saturating_sub(self.at.elapsed());
+        let holds = self.generation == object.metadata.generation && !left.is_zero();
+        holds.then(|| Refusal { message: self.message.clone(), until: now + left })
     }
 }
 

@@ -147,19 +147,25 @@ impl<'a> Decision<'a> {
             return self.new_client(false).unwrap_or_else(rest);
         }
         let change = self.update();
-        // What is needed for a new spec has its own reasons.
-        let anew = self.need().is_some_and(|need| need.is_ok_and(|(need, _)| !need.is_renewal()));
-        if let (Some(plan), None, false) = (&blocked, &change, anew)
-            && plan.step != Step::Nothing
-        {
+        let said = blocked.as_ref().is_none_or(|plan| plan.step == Step::Nothing);
+        if let Some(plan) = blocked.as_ref().filter(|_| !said && !self.has_reasons_of_its_own(change.as_ref())) {
             return plan.clone();
         }
         self.new_client(change.is_some())
             .or(change)
             .or_else(|| self.rendering().filter(|_| !self.is_misplaced()))
-            .or(blocked)
             .or_else(|| self.closing())
+            .or(blocked)
             .unwrap_or_else(|| self.steady())
+    }
+
+    /// A new spec that takes another client, or changes the present one, says by itself what stands in its way; whether there is a need
+    /// must be known first.
+    fn has_reasons_of_its_own(&self, change: Option<&Plan>) -> bool {
+        let anew = self.need().is_some_and(|need| !need.is_ok_and(|(need, _)| need.is_renewal()));
+        let acts = |plan: &Plan| !matches!(plan.step, Step::Nothing | Step::UpdateStatus(_));
+        let unapplied = self.status.client.as_ref().is_some_and(|client| self.is_unapplied(client));
+        anew || change.is_some_and(|change| unapplied || acts(change))
     }
 
     /// C1 was asked that, and has not answered.
@@ -184,7 +190,10 @@ impl<'a> Decision<'a> {
         let unsaid = status::ready_reason(&self.status)
             .is_none_or(|r| r == Reason::Issued.as_str() || r == Reason::Expired.as_str());
         // Also where something else was said of it: each loss counts.
-        let uncounted = self.status.lost_client_id != self.status.client.as_ref().map(|client| client.id.clone())
+        let (counted, failures) = (&self.status.lost_client_id, self.status.failed_issuance_attempts);
+        let uncounted = *counted != self.status.client.as_ref().map(|client| client.id.clone())
+            // Which those were that somebody counted who did not write that down, or who could not, nobody knows.
+            && (counted.is_some() || failures.is_none())
             && status::ready_reason(&self.status) != Some(reason.as_str());
         (unsaid || uncounted).then(|| self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))))
     }
@@ -200,6 +209,8 @@ impl<'a> Decision<'a> {
                     Some(self.issuing(Some(self.now + LOOK_AGAIN)))
                 }
                 Some(at) => Some(self.step(Step::Look(Look::List(at)))),
+                // What works goes on being Ready.
+                None if status::is_ready(&self.status) => Some(self.with_time(self.issuing(None))),
                 None => self.issuer_missing().or_else(|| Some(self.issuing(None))),
             },
             Opened::Unproven => Some(self.not_ready(
@@ -366,7 +377,8 @@ impl<'a> Decision<'a> {
 
     /// Says what the spec asks for and the credential cannot have. That its renewal fails stays said beside it.
     pub(super) fn unfulfilled(&self, reason: Reason, message: &str) -> Plan {
-        let renews = self.need().is_some_and(|need| need.is_ok_and(|(need, _)| need.is_renewal()));
+        let fails = self.need().is_some_and(|need| need.is_ok_and(|(need, _)| need.is_renewal()));
+        let renews = fails || self.update().is_some();
         let said = status::unfulfilled(&self.status, reason, message, self.generation(), self.now);
         self.says(if renews { said } else { status::nothing_failing(said) })
     }

@@ -45,8 +45,8 @@ pub use issue::Issue;
 use k8s_openapi::jiff::Timestamp;
 pub use marker::Marker;
 pub use observed::{
-    ClientRead, Identity, InventoryView, IssuerView, Observed, SecretView, Timing, current_secret, issuers_near,
-    issuers_of, other_issuers, other_secrets,
+    ClientRead, Identity, InventoryView, IssuerView, Observed, Refusal, SecretView, Timing, current_secret,
+    issuers_near, issuers_of, other_issuers, other_secrets,
 };
 pub use record::{
     AbandonedAttempt, Content, Delivered, FormerSecret, OpenAttempt, Record, RenderedTemplate, SecretOwner, SecretSeen,

@@ -55,7 +55,7 @@ impl Decision<'_> {
         }
         let message = match self.is_mistyped() {
             Some(is) => mistyped(&self.secret_name, is),
-            None => self.o.render_refused.clone().filter(|_| self.is_unrendered())?,
+            None => self.o.render_refused.as_ref().filter(|_| self.is_unrendered())?.message.clone(),
         };
         Some(self.with_time(self.unfulfilled(Reason::SecretRefused, &message)))
     }
@@ -109,8 +109,8 @@ impl Decision<'_> {
             }
             None | Some(SecretView::Unknown(_)) => return wait(self.now + SECRET_UNREADABLE),
         }
-        if let Some(message) = &self.o.move_refused {
-            return Moving::Waits(self.with_time(self.unfulfilled(Reason::SecretRefused, message)));
+        if let Some(refusal) = &self.o.move_refused {
+            return Moving::Waits(self.with_time(self.unfulfilled(Reason::SecretRefused, &refusal.message)));
         }
         if let Some(until) = self.moved_by_another() {
             return wait(until);

@@ -74,12 +74,20 @@ impl Decision<'_> {
             Presence::Gone if !self.expired(client) => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
+            // It was said; that C1 does not answer now takes nothing back.
+            Presence::Ask if !self.expired(client) && self.is_said_lost(client) => {
+                need(Need::Revoked, format!("client {} was deleted at C1", client.id))
+            }
             // It was proven once; that another user cannot see it takes nothing back.
             Presence::Unproven if status::ready_reason(&self.status) == Some(Reason::Revoked.as_str()) => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
             _ => renewal(),
         }
+    }
+
+    fn is_said_lost(&self, client: &IssuedClient) -> bool {
+        !status::is_ready(&self.status) && self.status.lost_client_id.as_ref() == Some(&client.id)
     }
 
     /// The spec asks for what cannot be had by a change.

@@ -54,9 +54,9 @@ pub struct Observed {
     /// What C1 was asked for the object a moment ago, and has not answered.
     pub failed_looks: Vec<Look>,
     /// The API server did not let this very spec's template be rendered, a few minutes ago at the most, and why.
-    pub render_refused: Option<String>,
+    pub render_refused: Option<Refusal>,
     /// The same of the move that this very spec asks for.
-    pub move_refused: Option<String>,
+    pub move_refused: Option<Refusal>,
     /// The API server did not let a former Secret be deleted, a moment ago.
     pub tidy_failed: bool,
     /// The API server did not let consumers be restarted, a moment ago.
@@ -67,6 +67,15 @@ pub struct Observed {
     pub fresh_attempt: String,
     /// The operator's deadlines.
     pub timing: Timing,
+}
+
+/// What the API server does not let be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub message: String,
+    /// When it is tried again.
+    pub until: Timestamp,
 }
 
 impl Observed {

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    decide::{Decision, Holding},
+    decide::{Decision, Holding, LOOK_AGAIN},
     evidence::Presence,
     record::Content,
     renewal, status,
@@ -80,7 +80,7 @@ impl Decision<'_> {
         let mut base = self.status.clone();
         base.retiring = self.still_used(&base.retiring);
         if let Holding::Ours(seen, _) = self.holding()
-            && matches!(seen.content, Content::Intact { .. })
+            && seen.content == (Content::Intact { rendered: true })
         {
             base.secret_resource_version = Some(seen.resource_version.clone());
         }
@@ -100,8 +100,10 @@ impl Decision<'_> {
         let renewal = client.and_then(|c| renewal::due(&self.o.object, c)).map(|(time, _)| time);
         let renewal = renewal.filter(|_| !self.o.object.is_suspended());
         let restart = self.restart_due().filter(|_| !self.o.object.is_suspended());
-        let times = expires.into_iter().chain(renewal).chain(restart).filter(|time| *time > self.now);
-        times.chain(self.next_end()).min()
+        let again = client.filter(|c| self.has_failed(&Look::Client(c.id.clone()))).map(|_| self.now + LOOK_AGAIN);
+        let refused = [&self.o.render_refused, &self.o.move_refused].into_iter().flatten().map(|refusal| refusal.until);
+        let times = expires.into_iter().chain(renewal).chain(restart).chain(refused).filter(|time| *time > self.now);
+        times.chain(again).chain(self.next_end()).min()
     }
 
     /// By the wall clock, as far as it can be believed.

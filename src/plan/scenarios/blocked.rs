@@ -35,6 +35,10 @@ fn template(kind: &str) -> SecretTemplate {
     SecretTemplate { type_: Some(kind.into()), ..SecretTemplate::default() }
 }
 
+fn refusal(case: &Case) -> Refusal {
+    Refusal { message: "it is refused".into(), until: case.now + MINUTE }
+}
+
 fn expired(mut case: Case) -> Case {
     let now = case.now;
     case.expires(now);
@@ -102,7 +106,7 @@ fn a_rendering_that_is_refused_is_said_and_holds_up_no_renewal() {
     case.o.object.metadata.generation = Some(2);
     case.secret().content = Content::Intact { rendered: false };
     assert!(matches!(case.step(), Step::Render(_)));
-    case.o.render_refused = Some("it is refused".into());
+    case.o.render_refused = Some(refusal(&case));
     assert_eq!(case.said(), (Reason::SecretRefused.as_str().into(), "it is refused".into()));
     let mut case = at_rest(case);
     asks(&mut case, "now");
@@ -126,9 +130,10 @@ fn a_rendering_that_is_refused_is_said_and_holds_up_no_renewal() {
 #[test]
 fn a_move_that_is_refused_is_said_and_holds_up_no_renewal() {
     let mut case = moving();
-    case.o.move_refused = Some("it is refused".into());
+    case.o.move_refused = Some(refusal(&case));
     assert_eq!(case.said(), (Reason::SecretRefused.as_str().into(), "it is refused".into()));
     let mut case = at_rest(case);
+    assert_eq!(case.plan().wake, Some(case.now + MINUTE), "it is tried again");
     asks(&mut case, "now");
     assert!(matches!(case.step(), Step::Issue(step) if step.secret_name == "deployer"), "{:?}", case.step());
     case.o.move_refused = None;
@@ -287,4 +292,97 @@ fn while_suspended_that_it_has_expired_is_said_whatever_the_spec_asks_for() {
     case.o.object.spec.suspend = Some(true);
     rotates(&mut case, Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
     assert_eq!(says(&at_rest(case), ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+}
+
+/// C1 does not show the present client in its list any more, and was asked for it once.
+fn missing() -> Case {
+    let mut case = settled(Case::ready());
+    case.listed().clear();
+    case.lists("another", "another");
+    assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
+    case
+}
+
+#[test]
+fn a_question_without_an_answer_is_asked_again_and_takes_nothing_back() {
+    let mut case = missing();
+    case.o.failed_looks = vec![Look::Client("client-1".into())];
+    let plan = case.plan();
+    assert!(plan.wake.is_some_and(|wake| wake <= case.now + LOOK_AGAIN), "{plan:?}");
+    let mut case = missing();
+    case.reads(ClientRead::Gone);
+    let mut case = settled(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Revoked.as_str()));
+    case.o.reads.clear();
+    case.o.failed_looks = vec![Look::Client("client-1".into())];
+    assert!(matches!(case.step(), Step::Issue(step) if step.need == Need::Revoked), "{:?}", case.step());
+}
+
+/// What is blocked depends on whether the credential is whole.
+#[test]
+fn whether_the_credential_lives_is_asked_before_anything_is_said_of_its_secret() {
+    let mut case = missing();
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.o.object.metadata.generation = Some(2);
+    assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
+}
+
+#[test]
+fn a_change_of_the_issuers_that_is_barred_does_not_hide_what_is_blocked() {
+    let mut case = settled(taken());
+    case.issuer().defaults.allow_source_cidr = Some(vec!["10.0.0.0/8".into()]);
+    case.issuer().namespace_selected = Some(false);
+    case.status().conditions.clear();
+    let case = at_rest(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::SecretConflict.as_str()));
+    assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::DeniedByPolicy.as_str()));
+}
+
+#[test]
+fn an_attempt_that_cannot_be_resolved_leaves_what_works_ready() {
+    let mut case = settled(Case::ready());
+    case.begun("another", HOUR);
+    (case.issuer().identity, case.issuer().inventory) = (None, None);
+    case.issuer().not_ready = Some((Reason::Unreachable, "no answer".into()));
+    assert_eq!(case.step(), Step::Nothing);
+}
+
+/// A CRD that does not know the field yet takes it away.
+#[test]
+fn without_a_note_of_what_was_lost_a_loss_counts_once() {
+    let mut case = Case::ready();
+    case.o.secret = SecretView::Absent;
+    let mut case = settled(case);
+    case.status().lost_client_id = None;
+    case.issuer().namespace_selected = Some(false);
+    let mut case = settled(case);
+    case.status().lost_client_id = None;
+    assert_eq!(case.step(), Step::Nothing);
+    assert_eq!(case.status().failed_issuance_attempts, Some(1));
+}
+
+#[test]
+fn an_attempt_at_another_issuer_is_closed_whatever_else_is_blocked() {
+    let mut case = Case::ready();
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.o.object.metadata.generation = Some(2);
+    let mut case = at_rest(case);
+    case.begun("another", HOUR);
+    let mut record = case.recorded_attempts();
+    record.open.as_mut().unwrap().issuer_ref.name = "former".into();
+    case.record(&record);
+    assert!(matches!(case.step(), Step::Close(_)), "{:?}", case.step());
+}
+
+#[test]
+fn only_what_is_rendered_is_vouched_for() {
+    let mut case = settled(Case::ready());
+    case.secret().resource_version = "99".into();
+    case.secret().content = Content::Intact { rendered: false };
+    asks(&mut case, "now");
+    case.o.object.metadata.generation = Some(2);
+    match case.step() {
+        Step::UpdateStatus(status) => assert_ne!(status.secret_resource_version.as_deref(), Some("99")),
+        other => panic!("{other:?}"),
+    }
 }

@@ -101,10 +101,11 @@ fn lives(o: &mut Observed, now: Timestamp, (flags, refusals, place, retiring): L
         let client = Look::Client("client-1".into());
         o.failed_looks = vec![client, Look::Client("former-0".into()), Look::List(o.object.issuer_ref())];
     }
-    let refused = || Some("it is refused".to_owned());
+    let until = now + SignedDuration::from_secs(60);
+    let refused = || Some(Refusal { message: "it is refused".to_owned(), until });
     (o.render_refused, o.move_refused) = (refused().filter(|_| refusals[0]), refused().filter(|_| refusals[1]));
     if let Some(issuer) = o.issuer.as_mut().filter(|_| refusals[2]) {
-        (issuer.held, issuer.unheld) = (false, refused());
+        (issuer.held, issuer.unheld) = (false, Some("it is refused".into()));
     }
     if refusals[3]
         && let SecretView::Present(seen) = &mut o.secret
