@@ -5,22 +5,16 @@ use std::{cell::OnceCell, collections::BTreeSet, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Marker,
-    evidence::Opened,
     guards::Guards,
     marker,
-    moves::Moving,
-    need::{Bar, lost},
-    observed::{IssuerView, Observed, SecretView, current_secret},
+    need::lost,
+    observed::{Observed, SecretView, current_secret},
     record::{Delivered, Record, SecretSeen},
     status,
-    step::{AbandonStep, Look, Plan, Step},
+    step::{Look, Plan, Step},
     wanted::Wanted,
 };
-use crate::{
-    api::{FINALIZER, IssuerRef, PersonalClientStatus, Reason},
-    c1::Client,
-};
+use crate::api::{FINALIZER, PersonalClientStatus, Reason};
 
 /// How soon a Secret that could not be read is read again.
 pub(super) const SECRET_UNREADABLE: Duration = Duration::from_secs(30);
@@ -133,41 +127,6 @@ impl<'a> Decision<'a> {
         if current.step == Step::Nothing { first.unwrap_or(current) } else { current }
     }
 
-    /// Rows 12 and 13. What the spec asks for and cannot be had is said first, and holds up neither a renewal nor a change.
-    fn current(&self) -> Plan {
-        let blocked = match self.relocation() {
-            Some(Moving::Goes(plan)) => return plan,
-            Some(Moving::Waits(plan)) => Some(plan),
-            None => self.refused(),
-        };
-        if let Some(past) = self.past() {
-            let unsaid = Some(past).filter(|plan| plan.step != Step::Nothing);
-            let rendering = || self.rendering().filter(|_| !self.is_misplaced());
-            let rest = || unsaid.or_else(rendering).or_else(|| self.closing()).unwrap_or_else(|| self.steady());
-            return self.new_client(false).unwrap_or_else(rest);
-        }
-        let change = self.update();
-        let said = blocked.as_ref().is_none_or(|plan| plan.step == Step::Nothing);
-        if let Some(plan) = blocked.as_ref().filter(|_| !said && !self.has_reasons_of_its_own(change.as_ref())) {
-            return plan.clone();
-        }
-        self.new_client(change.is_some())
-            .or(change)
-            .or_else(|| self.rendering().filter(|_| !self.is_misplaced()))
-            .or_else(|| self.closing())
-            .or(blocked)
-            .unwrap_or_else(|| self.steady())
-    }
-
-    /// A new spec that takes another client, or changes the present one, says by itself what stands in its way; whether there is a need
-    /// must be known first.
-    fn has_reasons_of_its_own(&self, change: Option<&Plan>) -> bool {
-        let anew = self.need().is_some_and(|need| !need.is_ok_and(|(need, _)| need.is_renewal()));
-        let acts = |plan: &Plan| !matches!(plan.step, Step::Nothing | Step::UpdateStatus(_));
-        let unapplied = self.status.client.as_ref().is_some_and(|client| self.is_unapplied(client));
-        anew || change.is_some_and(|change| unapplied || acts(change))
-    }
-
     /// C1 was asked that, and has not answered.
     pub(super) fn has_failed(&self, look: &Look) -> bool {
         self.o.failed_looks.contains(look)
@@ -196,97 +155,6 @@ impl<'a> Decision<'a> {
             && (counted.is_some() || failures.is_none())
             && status::ready_reason(&self.status) != Some(reason.as_str());
         (unsaid || uncounted).then(|| self.step(Step::UpdateStatus(Box::new(self.count_loss(reason, &why)))))
-    }
-
-    /// Rows 6 to 9: an attempt whose outcome nobody knows.
-    fn open_attempt(&self) -> Option<Plan> {
-        match self.opened() {
-            Opened::No | Opened::Unsent | Opened::Nothing | Opened::Guess | Opened::Used => None,
-            Opened::Young(until) => Some(self.issuing(Some(until))),
-            Opened::NeedList => match self.listing() {
-                // Whoever waits for C1 still says that what he has is past its lifetime.
-                Some(at) if self.has_failed(&Look::List(at.clone())) => {
-                    Some(self.issuing(Some(self.now + LOOK_AGAIN)))
-                }
-                Some(at) => Some(self.step(Step::Look(Look::List(at)))),
-                // What works goes on being Ready.
-                None if status::is_ready(&self.status) => Some(self.with_time(self.issuing(None))),
-                None => self.issuer_missing().or_else(|| Some(self.issuing(None))),
-            },
-            Opened::Unproven => Some(self.not_ready(
-                Reason::InventoryIncomplete,
-                "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients",
-            )),
-            Opened::Found(client) => {
-                let open = self.record.open.as_ref()?;
-                Some(self.abandon(open.attempt.clone(), open.issuer_ref.clone(), client, true))
-            }
-        }
-    }
-
-    fn abandon(&self, attempt: String, issuer_ref: IssuerRef, client: &Client, burn: bool) -> Plan {
-        let owner = self.marker_owner.clone();
-        let (client_id, secret_name) = (client.id.clone(), self.secret_name.clone());
-        self.step(Step::Abandon(AbandonStep { attempt, issuer_ref, client_id, burn, secret_name, owner }))
-    }
-
-    /// Row 10: clients that we asked for and that nobody can use: of an abandoned attempt, or made twice for a known one.
-    fn stray(&self) -> Option<Plan> {
-        self.strays().find_map(|(_, client, marker)| {
-            let (at, _) = self.o.caller(&client.id)?;
-            Some(self.abandon(marker.attempt, at, client, false))
-        })
-    }
-
-    fn strays(&self) -> impl Iterator<Item = (&'a IssuerView, &'a Client, Marker)> {
-        self.listed().filter(|(_, client, marker)| self.is_stray(client, marker))
-    }
-
-    /// Where a list is read that tells of the open attempt.
-    pub(super) fn listing(&self) -> Option<IssuerRef> {
-        let open = self.record.open.as_ref()?;
-        if let Some((at, _)) = self.o.reach(&open.into()) {
-            return Some(at);
-        }
-        let own = self.identity().is_some() && !self.is_first_look(&open.issuer_ref);
-        own.then(|| self.o.object.issuer_ref())
-    }
-
-    /// Row 12: a client is needed. `changes`: the present one is to be changed, which does not wait for one that cannot be had.
-    fn new_client(&self, changes: bool) -> Option<Plan> {
-        let need = match self.need()? {
-            Ok((need, _)) => need,
-            Err(look) => return Some(self.step(Step::Look(look))),
-        };
-        if let Some(step) = self.say_how_it_stands().filter(|_| need.is_renewal()) {
-            return Some(self.step(step));
-        }
-        Some(match self.gate(need) {
-            Ok(wanted) => self.owed().map_or_else(|| self.issue(need, wanted), |step| self.step(step)),
-            Err(_) if need.is_renewal() && changes => return None,
-            Err(bar) => self.barred(need.is_renewal(), bar),
-        })
-    }
-
-    /// A new client is needed, or a change, and cannot be had now; whether the present one works, and is what the spec asks for.
-    pub(super) fn barred(&self, works: bool, bar: Bar) -> Plan {
-        let told = |reason, message: &str| {
-            if works { self.cannot_be_replaced(reason, message) } else { self.not_ready(reason, message) }
-        };
-        let plan = match bar {
-            Bar::Wait => self.nothing(),
-            Bar::Pause(until) => Plan { step: Step::Nothing, wake: Some(until) },
-            Bar::Because(reason, message) => told(reason, &message),
-            Bar::Full => {
-                let message =
-                    "the replaced clients of earlier changes still live: this one waits until an overlap is over";
-                Plan { wake: self.next_end(), ..told(Reason::Issuing, message) }
-            }
-        };
-        // While it cannot be replaced time goes on, and should it expire, that is said; and a new template is rendered.
-        let plan = self.with_time(plan);
-        let renders = works && plan.step == Step::Nothing && !self.is_misplaced();
-        if renders { self.rendering().unwrap_or(plan) } else { plan }
     }
 
     // --- small questions ------------------------------------------------------------------------------------------
@@ -334,13 +202,6 @@ impl<'a> Decision<'a> {
     /// Whether status or our Secret carry this attempt: then it is known what it made.
     pub(super) fn is_carried(&self, attempt: &str) -> bool {
         self.status_carries(attempt) || matches!(self.holding(), Holding::Ours(_, d) if d.client.attempt == attempt)
-    }
-
-    fn is_stray(&self, client: &Client, marker: &Marker) -> bool {
-        if self.secret_names(&client.id) || self.status_names(&client.id) {
-            return false;
-        }
-        self.record.is_abandoned(&marker.attempt) || self.is_carried(&marker.attempt)
     }
 
     pub(super) fn is_abandoned(&self, attempt: &str) -> bool {
@@ -392,20 +253,5 @@ impl<'a> Decision<'a> {
     pub(super) fn says(&self, wanted: PersonalClientStatus) -> Plan {
         let step = if wanted == self.status { Step::Nothing } else { Step::UpdateStatus(Box::new(wanted)) };
         Plan { step, wake: None }
-    }
-
-    /// An attempt is being resolved. What works goes on being Ready, and a failure that is told stays told.
-    fn issuing(&self, wake: Option<Timestamp>) -> Plan {
-        if let Some(plan) = self.past().filter(|_| status::is_ready(&self.status)) {
-            return Plan { wake, ..plan };
-        }
-        if status::ready_reason(&self.status).is_some() && self.status.observed_generation == self.generation() {
-            return Plan { step: Step::Nothing, wake };
-        }
-        let plan = self.not_ready(
-            Reason::Issuing,
-            "the outcome of an earlier attempt is not known: waiting until it can be resolved",
-        );
-        Plan { wake, ..plan }
     }
 }

@@ -7,6 +7,8 @@
 //! The shell ([`crate::controller`]) gathers, performs, and feeds answers back.
 
 mod abandon;
+mod attempts;
+mod current;
 mod decide;
 mod evidence;
 mod flight;

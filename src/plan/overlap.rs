@@ -30,12 +30,17 @@ impl Decision<'_> {
         if let Some(ended) = self.status.retiring.iter().find(|r| past(r) && !mine(r)) {
             return Some(self.step(Step::Strike(ended.id.clone())));
         }
-        let mut over = self.status.retiring.iter().filter(mine).filter(|r| r.revoke_time.0 <= self.now);
-        let due = over.find(|r| {
-            self.used_until(r).is_none_or(|until| until <= self.now)
-                && !self.secret_names(&r.id)
-                && self.is_settled(r.since.0)
-        })?;
+        let over = self.status.retiring.iter().filter(mine).filter(|r| r.revoke_time.0 <= self.now);
+        let due: Vec<_> = over
+            .filter(|r| {
+                self.used_until(r).is_none_or(|until| until <= self.now)
+                    && !self.secret_names(&r.id)
+                    && self.is_settled(r.since.0)
+            })
+            .collect();
+        // One of which C1 tells, rather than one of which it has just not told.
+        let told = due.iter().find(|r| !self.has_failed(&Look::Client(r.id.clone())));
+        let due = *told.or(due.first())?;
         // Should its create have taken effect twice, nobody remembers the other when it is struck: it must have been seen.
         let (at, view) = self.o.reach(&due.into())?;
         let inventory = view.inventory.as_ref();

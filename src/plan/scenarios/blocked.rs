@@ -178,6 +178,18 @@ fn while_c1_does_not_tell_of_a_replaced_client_the_present_one_goes_first() {
 }
 
 #[test]
+fn a_replaced_client_of_which_c1_does_not_tell_keeps_no_other_alive() {
+    let mut case = used(HOUR * 2);
+    let mut second = case.status().retiring[0].clone();
+    (second.id, second.attempt) = ("client-9".into(), "ninth".into());
+    case.status().retiring.push(second);
+    case.lists("client-9", "ninth");
+    assert_eq!(case.step(), Step::Revoke("client-0".into()));
+    case.o.failed_looks = vec![Look::Client("client-0".into())];
+    assert_eq!(case.step(), Step::Revoke("client-9".into()));
+}
+
+#[test]
 fn while_c1_does_not_tell_of_an_open_attempt_an_expired_credential_is_said_to_be() {
     let mut case = Case::ready();
     case.begun("another", HOUR);
