@@ -285,7 +285,7 @@ pub fn other_issuers<'a>(
 }
 
 /// The name of the Secret that counts: where an attempt is to deliver that may have done so; else where status says that the
-/// credential is; else where the spec wants it. Until it has moved it is another than the spec's.
+/// credential is; else where an attempt has delivered; else where the spec wants it. Until it has moved it is another than the spec's.
 #[must_use]
 pub fn current_secret(object: &PersonalClient, record: &Record) -> String {
     let status = object.status.as_ref();
@@ -294,9 +294,11 @@ pub fn current_secret(object: &PersonalClient, record: &Record) -> String {
             s.client.as_ref().is_some_and(|c| c.attempt == attempt) || s.retiring.iter().any(|r| r.attempt == attempt)
         })
     };
-    let open = record.open.as_ref().filter(|open| !carries(&open.attempt)).map(|open| open.secret_name.as_str());
-    let named = open.or_else(|| status.and_then(|s| s.secret_name.as_deref()));
-    named.unwrap_or_else(|| object.secret_name()).to_owned()
+    let attempted = || record.open.as_ref().map(|open| (open.attempt.as_str(), open.secret_name.as_str()));
+    let open = attempted().filter(|(attempt, _)| !carries(attempt));
+    let named = open.map(|(_, name)| name).or_else(|| status.and_then(|s| s.secret_name.as_deref()));
+    // A first client that was delivered, and that status only names as one that retires: there never was another Secret.
+    named.or_else(|| attempted().map(|(_, name)| name)).unwrap_or_else(|| object.secret_name()).to_owned()
 }
 
 /// The names of Secrets, beside the current one, that may hold a client of the object, or are to hold it.

@@ -1,7 +1,7 @@
 //! Moves: the credential goes to a Secret of another name, and no copy stays.
 
 use super::{super::*, case::Case, renewals::settled};
-use crate::api::{DeletionPolicy, Reason};
+use crate::api::{DeletionPolicy, PersonalClientStatus, Reason};
 
 /// The spec asks for another Secret than that which holds the credential.
 pub(super) fn moving() -> Case {
@@ -391,4 +391,21 @@ fn a_former_secret_that_alone_names_a_client_is_kept_with_it() {
     seen.delivered.as_mut().unwrap().client.id = "another".into();
     case.o.object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(case.now));
     assert!(matches!(case.step(), Step::Remove(step) if step.secrets.is_empty()));
+}
+
+/// Of a first client, delivered and not recorded, whose object goes: status names it as one that retires, so that it ends. Its Secret is
+/// still the one that it was delivered to, whatever the spec wants by now.
+#[test]
+fn a_first_secret_counts_until_another_does() {
+    let mut case = moving();
+    case.begun("attempt1", std::time::Duration::from_secs(1));
+    let retiring = status::retiring(&case.current().clone(), case.now, std::time::Duration::ZERO);
+    let status = PersonalClientStatus { retiring: vec![retiring], ..PersonalClientStatus::default() };
+    case.o.object.status = Some(status);
+    let record = case.recorded_attempts();
+    assert_eq!(current_secret(&case.o.object, &record), "deployer");
+    case.status().secret_name = Some("third".into());
+    assert_eq!(current_secret(&case.o.object, &record), "third");
+    case.o.object.status = None;
+    assert_eq!(current_secret(&case.o.object, &Record::default()), "elsewhere");
 }

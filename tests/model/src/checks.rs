@@ -104,6 +104,7 @@ pub const SMALL: &[Check] = &[
     check("a change in place, one fault or intervention", changed(bounds(1, 1, 1))),
     check("a Secret that moves, one fault or intervention", moved(&[Start::Renamed], bounds(1, 1, 1))),
     check("another issuer, one fault or intervention", moved(&[Start::Reissued], bounds(1, 1, 1))),
+    check("a first Secret that moves, two interventions", only(MOVED, bounds(1, 2, 1))),
     check("two replicas that may stand still, an interrupted issue", from(QUIET, bounds(2, 0, 1))),
     check("a backup that is restored", from(QUIET, with_backup(bounds(1, 1, 1)))),
 ];
@@ -122,6 +123,10 @@ pub const LARGE: &[Check] = &[
     check("a change in place, two replicas, one fault or intervention", changed(bounds(2, 1, 1))),
     check("a Secret that moves, three faults or interventions", moved(&[Start::Renamed], bounds(1, 3, 1))),
     check("a Secret that moves, two replicas that may stand still", moved(&[Start::Renamed], bounds(2, 1, 1))),
+    check(
+        "a first Secret that moves, two faults or interventions",
+        moved(&[Start::New, Start::FirstOpen], bounds(1, 2, 1)),
+    ),
     check("another issuer, three faults or interventions", moved(&[Start::Reissued], bounds(1, 3, 1))),
     check("another issuer, two replicas that may stand still", moved(&[Start::Reissued], bounds(2, 0, 1))),
     check("a new object, two replicas, one fault", faults_only(bounds(2, 1, 1))),
