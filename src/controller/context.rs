@@ -188,6 +188,8 @@ pub struct Known {
     pub move_refused: Option<Refused>,
     /// UID of the former Secret that was deleted last.
     pub tidied: Option<String>,
+    /// Names under which a look has found no Secret: one that comes to be there has the label by which caches see it.
+    pub gone: BTreeSet<String>,
     /// When the API server did not let a former Secret be deleted.
     pub tidy_failed: Option<BootInstant>,
     /// When the API server did not let consumers be restarted.

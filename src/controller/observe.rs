@@ -62,7 +62,15 @@ pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
     };
     let record = Record::of(object);
     let secret = view(&current_secret(object, &record));
-    let others = other_secrets(object, &record).into_iter().map(|name| (name.clone(), view(&name))).collect();
+    let gone = ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.gone.clone());
+    // Without its label a Secret is in no cache: only a look tells that a former one is gone.
+    let other = |name: &str| match view(name) {
+        SecretView::Absent if name != object.secret_name() && !gone.contains(name) => {
+            SecretView::Unknown("it is in no cache".into())
+        }
+        view => view,
+    };
+    let others = other_secrets(object, &record).into_iter().map(|name| (name.clone(), other(&name))).collect();
     observed(ctx, object.clone(), (secret, others), BTreeMap::new())
 }
 
@@ -82,6 +90,9 @@ pub async fn live(
     let mut others = BTreeMap::new();
     for name in other_secrets(&object, &record) {
         let view = read_metadata(ctx, &object, &name).await;
+        if let SecretView::Absent = view {
+            ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.gone.insert(name.clone()));
+        }
         others.insert(name, view);
     }
     Ok(Some(Observed { listed, as_of, live: true, ..observed(ctx, object, (secret, others), reads) }))

@@ -9,7 +9,7 @@ use super::{
     need::{Bar, lost},
     observed::SecretView,
     record::{Content, Delivered, FormerSecret, Record, SecretSeen},
-    step::{Need, Plan, RelocateStep, Step, TidyStep},
+    step::{Look, Need, Plan, RelocateStep, Step, TidyStep},
 };
 use crate::api::{IssuedClient, Reason};
 
@@ -76,6 +76,9 @@ impl Decision<'_> {
     /// A credential that can be moved is, before it is replaced or changed; former Secrets go before that.
     pub(super) fn relocation(&self) -> Option<Moving> {
         let from = self.movable()?;
+        if self.is_former_unknown() && !self.o.live {
+            return Some(Moving::Goes(self.step(Step::Look(Look::Live))));
+        }
         if let Some(plan) = self.tidying().filter(|_| !self.o.tidy_failed) {
             return Some(Moving::Goes(plan));
         }
@@ -184,6 +187,17 @@ impl Decision<'_> {
         let moving = self.record.moving.as_ref().filter(|moving| moving.secret_name == self.o.object.secret_name())?;
         let old_in = self.old_in(moving.since);
         (!old_in.is_zero() && self.guards.wait_for_move).then(|| self.now + old_in)
+    }
+
+    /// Whether a Secret that stands on record may be there, and only a look can tell.
+    fn is_former_unknown(&self) -> bool {
+        let wanted = self.o.object.secret_name();
+        self.record
+            .elsewhere
+            .iter()
+            .map(|e| &e.secret_name)
+            .filter(|name| *name != wanted)
+            .any(|name| matches!(self.o.others.get(name), Some(SecretView::Unknown(_))))
     }
 
     /// The Secrets of ours that stand on record under a name that does not count any more.

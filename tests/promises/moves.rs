@@ -8,7 +8,10 @@ use c1_operator::{
     plan::Record,
 };
 use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::Api;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use testkit::{Namespace, Options, TestClock, World, eventually};
 
@@ -169,6 +172,42 @@ async fn a_name_that_changes_again_and_again_leaves_one_secret() {
     namespace.delete("client").await;
     namespace.gone("client").await;
     assert!(ours(&namespace).await.is_empty());
+    no_client_lives(&world).await;
+    world.finish().await;
+}
+
+/// Without labels a Secret is in no cache.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_secret_that_lost_its_labels_goes_too() {
+    let (mut world, namespace) = with_client("move-labels", Options::default(), json!({})).await;
+    world.operator.kill().await;
+    let strip = Patch::Merge(json!({"metadata": {"labels": null}}));
+    namespace.secrets().patch("client", &PatchParams::default(), &strip).await.unwrap();
+    name_it(&namespace, "elsewhere").await;
+    world.restart_operator(None).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    eventually("the former Secret is gone", Duration::from_secs(30), async || {
+        if namespace.secret("client").await.is_none() { Ok(()) } else { Err("it is there".to_owned()) }
+    })
+    .await;
+    only(&namespace, "elsewhere").await;
+    assert_eq!(made(&world).await, 1, "nothing is minted");
+    world.finish().await;
+}
+
+/// A first credential was delivered, and not recorded before its object was to have another Secret, and went.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_secret_that_was_not_recorded_goes_with_its_object() {
+    let mut world = World::start("move-first", Options::default()).await;
+    let namespace = world.namespace("ns").await;
+    world.restart_operator(Some("before-Record")).await;
+    namespace.create("client", json!({})).await;
+    assert!(world.operator.killed().await, "it was never delivered");
+    name_it(&namespace, "elsewhere").await;
+    namespace.delete("client").await;
+    world.restart_operator(None).await;
+    namespace.gone("client").await;
+    assert!(namespace.secret("client").await.is_none(), "its Secret stays");
     no_client_lives(&world).await;
     world.finish().await;
 }

@@ -409,3 +409,19 @@ fn a_first_secret_counts_until_another_does() {
     case.o.object.status = None;
     assert_eq!(current_secret(&case.o.object, &Record::default()), "elsewhere");
 }
+
+/// Somebody has taken the label away by which caches see a Secret of ours.
+#[test]
+fn that_a_former_secret_is_gone_takes_a_look() {
+    let mut case = moved();
+    case.o.others.insert("deployer".into(), SecretView::Unknown("it is in no cache".into()));
+    case.o.live = false;
+    assert_eq!(case.step(), Step::Look(Look::Live));
+    // What cannot be read holds nothing up.
+    case.o.live = true;
+    assert!(!matches!(case.step(), Step::Look(Look::Live)), "{:?}", case.step());
+    // Where the spec wants it a move is due, or the credential is.
+    case.o.live = false;
+    case.o.object.spec.secret_name = Some("deployer".into());
+    assert!(!matches!(case.step(), Step::Look(Look::Live)), "{:?}", case.step());
+}
