@@ -238,7 +238,7 @@ pub struct RetiringClient {
     pub attempt: String,
     /// Since when it is replaced.
     pub since: Time,
-    /// When it is revoked; later, up to `rotation.maxOverlap`, while it is still used.
+    /// When it is revoked, at the earliest `--settle-time` after `since`; later, up to `rotation.maxOverlap`, while it is still used.
     pub revoke_time: Time,
     /// When it expires; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
