@@ -36,12 +36,14 @@ pub struct AtC1 {
     pub disowned: bool,
     /// Somebody has destroyed a record since its attempt began, which may have named it.
     pub torn: bool,
+    /// Somebody has taken its marker away. A replica that stood still may give it back, when status does not name it any more.
+    pub renamed: bool,
 }
 
 impl AtC1 {
     /// The operator made it and has to answer for it.
     pub fn is_owned(&self) -> bool {
-        self.live && !self.foreign && !self.disowned
+        self.live && !self.foreign && !self.disowned && !self.renamed
     }
 
     /// The attempt in its marker, if it carries the object's.
@@ -76,6 +78,7 @@ impl State {
             unknowable: false,
             disowned,
             torn: disowned,
+            renamed: false,
         });
         client
     }

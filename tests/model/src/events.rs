@@ -186,6 +186,7 @@ impl State {
             (Event::Rename, Some(object), _) => self.change_current(&object.status_or_default(), |client| {
                 let renamed = Client { display_name: "renamed".into(), ..Client::clone(&client.client) };
                 client.client = Printed::new(renamed);
+                client.renamed = true;
             }),
             (Event::Clone, ..) => {
                 self.create(&format!("deployer [k8s {} clone]", owner()), USER, false);
