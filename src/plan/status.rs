@@ -102,7 +102,7 @@ pub fn cannot_be_replaced(
     let expires = client.and_then(|c| c.expires_time.as_ref()).map(|t| t.0);
     let mut status = if is_past {
         let message = format!("the credential is past its lifetime, and cannot be replaced: {message}");
-        stopped(base, Reason::Expired, &message, generation, now)
+        unfulfilled(base, Reason::Expired, &message, generation, now)
     } else {
         PersonalClientStatus { observed_generation: generation, ..base.clone() }
     };
@@ -127,24 +127,12 @@ pub fn not_ready(
     generation: i64,
     now: Timestamp,
 ) -> PersonalClientStatus {
-    nothing_failing(stopped(base, reason, message, generation, now))
+    nothing_failing(unfulfilled(base, reason, message, generation, now))
 }
 
-/// The status of an object whose credential works, and that asks for something which it cannot have; whether or not its
-/// replacement fails.
+/// The same, whether or not the replacement of one that works fails.
 #[must_use]
 pub fn unfulfilled(
-    base: &PersonalClientStatus,
-    reason: Reason,
-    message: &str,
-    generation: i64,
-    now: Timestamp,
-) -> PersonalClientStatus {
-    stopped(base, reason, message, generation, now)
-}
-
-/// The same, whether or not its replacement fails.
-fn stopped(
     base: &PersonalClientStatus,
     reason: Reason,
     message: &str,
