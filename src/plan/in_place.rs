@@ -40,10 +40,10 @@ impl Decision<'_> {
             (_, Some(until)) => Err(Bar::Pause(until)),
             (wanted, None) => Ok(wanted),
         };
-        let ready = ready();
-        if let (Err(bar), false) = (&ready, edited.is_empty()) {
-            return Some(self.barred(!self.is_unapplied(client), bar.clone()));
-        }
+        let ready = match ready() {
+            Err(bar) if !edited.is_empty() => return Some(self.barred(!self.is_unapplied(client), bar)),
+            ready => ready,
+        };
         match (self.marked(&client.id), self.read(&client.id)) {
             (None, _) => return Some(self.step(Step::Look(Look::Client(client.id.clone())))),
             // Somebody took our marker away: not ours to change (P4). Or C1 does not know it yet.

@@ -18,7 +18,6 @@ use super::{
 use crate::api::{IssuedClient, PersonalClientStatus, Reason, RetiringClient};
 
 /// What stands between a need and its issue.
-#[derive(Clone)]
 pub(super) enum Bar {
     /// Something is under way that will tell.
     Wait,
@@ -148,11 +147,11 @@ impl Decision<'_> {
             Some((reason, message)) => {
                 Err(Bar::Because(Reason::IssuerNotReady, format!("{reference} is not ready: {reason}: {message}")))
             }
-            // Its first look, or the write of its finalizer, is under way, and tells all objects when it is over.
             None if issuer.unheld.is_some() && !issuer.held => {
                 let why = issuer.unheld.as_deref().unwrap_or_default();
                 Err(Bar::Because(Reason::IssuerNotReady, format!("{reference} cannot be held: {why}")))
             }
+            // Its first look, or the write of its finalizer, is under way, and tells all objects when it is over.
             None if issuer.identity.is_none() || issuer.inventory.is_none() || !issuer.held => Err(Bar::Wait),
             None => Ok(()),
         }

@@ -43,7 +43,7 @@ pub struct AtC1 {
 impl AtC1 {
     /// The operator made it and has to answer for it.
     pub fn is_owned(&self) -> bool {
-        self.live && !self.foreign && !self.disowned && !self.renamed
+        self.live && !self.foreign && !self.disowned
     }
 
     /// The attempt in its marker, if it carries the object's.

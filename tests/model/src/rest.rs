@@ -289,14 +289,14 @@ fn every_client_is_known(state: &State) -> Result<(), String> {
         }
         let open = state.object.as_ref().and_then(|o| Record::of(o).open).is_some_and(|o| o.attempt == attempt);
         let left_to_people = open && client.client.last_used_at.is_some();
-        if client.is_owned() && !left_to_people {
-            return Err(format!("P2: {id} lives, and is not the current client"));
-        }
         let delivered = state.secret.as_ref().and_then(|s| s.delivered.as_ref());
         let named = delivered.is_some_and(|d| d.client.id == *id || d.replaces.iter().any(|r| r.id == *id));
         if client.renamed && named {
-            // It got its marker back, and ends with the next credential, or with the object.
+            // It was struck without its marker, and got it back: it ends with the next credential, or with the object.
             continue;
+        }
+        if client.is_owned() && !left_to_people {
+            return Err(format!("P2: {id} lives, and is not the current client"));
         }
         // A Secret that was left, or was to stay, answers for what it names: an object that is made anew may adopt it.
         if state.object.as_ref().is_some_and(|object| named || claims(object, &client.client, &attempt)) {
