@@ -27,7 +27,9 @@ use super::{Expires, ROTATE_ANNOTATION, RenewalReason, Rotation, SecretTemplate,
     printcolumn = r#"{"name": "Renewal", "type": "string", "jsonPath": ".status.renewalTime"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name": "Secret", "type": "string", "jsonPath": ".status.secretName", "priority": 1}"#,
-    printcolumn = r#"{"name": "Issuer", "type": "string", "jsonPath": ".status.client.issuerRef.name", "priority": 1}"#
+    printcolumn = r#"{"name": "Issuer", "type": "string", "jsonPath": ".status.client.issuerRef.name", "priority": 1}"#,
+    printcolumn = r#"{"name": "Suspended", "type": "boolean", "jsonPath": ".spec.suspend", "priority": 1}"#,
+    printcolumn = r#"{"name": "Renewal failing", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"RenewalFailing\")].reason", "priority": 1}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = json!([{

@@ -148,5 +148,19 @@ mod tests {
         fn never_panics(template in "\\PC*") {
             let _ = rendered(&template);
         }
+
+        /// Literals stay what they are, and each name becomes its value, however it is spaced.
+        #[test]
+        fn every_piece_is_rendered_as_it_is_written(
+            pieces in prop::collection::vec(("[^{}]{0,10}", prop::sample::select(&VARIABLES[..]), " {0,2}"), 0..6),
+            end in "[^{}]{0,10}",
+        ) {
+            let (mut template, mut expected) = (String::new(), String::new());
+            for (literal, name, space) in pieces {
+                template += &[&*literal, "{{", &space, name, &space, "}}"].concat();
+                expected += &[&*literal, name].concat();
+            }
+            prop_assert_eq!(rendered(&(template + &end)), Ok(expected + &end));
+        }
     }
 }

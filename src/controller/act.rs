@@ -99,7 +99,10 @@ pub(super) async fn delete_client(
 ) -> Result<bool, c1::Error> {
     let result = issuer.delete(session, id).await;
     ctx.memory.with(&object.uid().unwrap_or_default(), |known| {
-        known.delete_failed = result.is_err().then(BootInstant::now);
+        match result {
+            Err(_) => drop(known.undeleted.insert(id.to_owned(), BootInstant::now())),
+            Ok(_) => drop(known.undeleted.remove(id)),
+        }
         if let Ok(true) = result {
             known.deleted.insert(id.to_owned());
         }

@@ -107,7 +107,7 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
     if !ctx.config.shard.serves(&key, served) {
         return held.map(|()| Action::await_change());
     }
-    let unheld = held.as_ref().err().filter(|error| users > 0 && is_refusal(error)).map(ToString::to_string);
+    let unheld = held.as_ref().err().filter(|error| users > 0 && is_refusal(error)).map(why);
     let looked = look(&ctx, object, &key, users, note_unheld(&ctx, &key, unheld)).await;
     held.and(looked)
 }
@@ -161,10 +161,16 @@ fn is_refusal(error: &Error) -> bool {
         .is_some_and(|s| (400..500).contains(&s.code) && !s.is_conflict() && !s.is_not_found() && s.code != 429)
 }
 
+/// As the API server says it, which people understand.
+fn why(error: &Error) -> String {
+    error.status().map_or_else(|| error.to_string(), |status| status.message.clone())
+}
+
 /// Remembers why our finalizer cannot be written, without which its objects wait; whether that is news.
 fn note_unheld(ctx: &Context, key: &IssuerKey, unheld: Option<String>) -> bool {
     let issuer = ctx.issuers.entry(key);
-    let news = issuer.state().unheld != unheld;
+    // The words may differ each time, by a request id or a time.
+    let news = issuer.state().unheld.is_some() != unheld.is_some();
     if news {
         issuer.update(|state| state.unheld = unheld);
         let _ = ctx.look_again.send(Some(key.clone()));

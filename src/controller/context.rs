@@ -180,8 +180,8 @@ pub struct Known {
     pub failures: u32,
     /// Clients that this process has deleted: that C1 does not know them is no surprise.
     pub deleted: BTreeSet<String>,
-    /// When C1 last refused to delete one, if it has deleted none since.
-    pub delete_failed: Option<BootInstant>,
+    /// Those that C1 did not delete, and when it was told to.
+    pub undeleted: HashMap<String, BootInstant>,
     /// What C1 was asked for the object and did not answer, and when.
     pub failed_looks: Vec<(Look, BootInstant)>,
     /// The API server did not let the template be rendered.
@@ -190,8 +190,9 @@ pub struct Known {
     pub move_refused: Option<Refused>,
     /// UID of the former Secret that was deleted last.
     pub tidied: Option<String>,
-    /// Names under which a look has found no Secret: one that comes to be there has the label by which caches see it.
-    pub gone: BTreeSet<String>,
+    /// Names under which a look has found no Secret of the object's: should it write one there, that has the label by which caches
+    /// see it, and the next look takes the name off.
+    pub vacant: BTreeSet<String>,
     /// When the API server did not let a former Secret be deleted.
     pub tidy_failed: Option<BootInstant>,
     /// When the API server did not let consumers be restarted.

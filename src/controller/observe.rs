@@ -62,10 +62,10 @@ pub fn cached(ctx: &Context, object: &PersonalClient) -> Observed {
     };
     let record = Record::of(object);
     let secret = view(&current_secret(object, &record));
-    let gone = ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.gone.clone());
+    let vacant = ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.vacant.clone());
     // Without its label a Secret is in no cache: only a look tells that a former one is gone.
     let other = |name: &str| match view(name) {
-        SecretView::Absent if name != object.secret_name() && !gone.contains(name) => {
+        SecretView::Absent if name != object.secret_name() && !vacant.contains(name) => {
             SecretView::Unknown("it is in no cache".into())
         }
         view => view,
@@ -86,16 +86,32 @@ pub async fn live(
 ) -> Result<Option<Observed>, Error> {
     let Some(object) = read_object(ctx, object).await? else { return Ok(None) };
     let record = Record::of(&object);
-    let secret = read_secret(ctx, &object, &current_secret(&object, &record)).await;
+    let current = current_secret(&object, &record);
+    let secret = read_secret(ctx, &object, &current).await;
+    note_vacant(ctx, &object, &current, &secret);
     let mut others = BTreeMap::new();
     for name in other_secrets(&object, &record) {
         let view = read_metadata(ctx, &object, &name).await;
-        if let SecretView::Absent = view {
-            ctx.memory.with(&object.uid().unwrap_or_default(), |known| known.gone.insert(name.clone()));
-        }
+        note_vacant(ctx, &object, &name, &view);
         others.insert(name, view);
     }
     Ok(Some(Observed { listed, as_of, live: true, ..observed(ctx, object, (secret, others), reads) }))
+}
+
+/// Remembers whether there is a Secret of the object's under this name.
+fn note_vacant(ctx: &Context, object: &PersonalClient, name: &str, view: &SecretView) {
+    let uid = object.uid().unwrap_or_default();
+    let is_vacant = match view {
+        SecretView::Unknown(_) => return,
+        SecretView::Absent => true,
+        SecretView::Present(seen) => seen.delivered.as_ref().is_none_or(|delivered| delivered.owner.uid != uid),
+    };
+    ctx.memory.with(
+        &uid,
+        |known| {
+            if is_vacant { known.vacant.insert(name.to_owned()) } else { known.vacant.remove(name) }
+        },
+    );
 }
 
 /// The object as it is; `None`: gone, or another of that name.
@@ -184,7 +200,12 @@ fn observed(
         move_refused: known.move_refused.and_then(|refused| refused.still(&object, REFUSED_AGAIN, ctx.clock.now())),
         tidy_failed: known.tidy_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
         restart_failed: known.restart_failed.is_some_and(|at| at.elapsed() < RESTART_AGAIN),
-        delete_failed: known.delete_failed.is_some_and(|at| at.elapsed() < DELETE_AGAIN),
+        undeleted: known
+            .undeleted
+            .into_iter()
+            .filter(|(_, at)| at.elapsed() < DELETE_AGAIN)
+            .map(|(id, _)| id)
+            .collect(),
         open_seen,
         fresh_attempt: fresh_attempt(),
         timing: ctx.config.timing,

@@ -181,6 +181,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
     let object = observed.object.clone();
     let pilot = |secret_name: &str| Pilot::new(ctx.clone(), &observed, secret_name.to_owned());
     let current = || current_secret(&object, &Record::of(&object));
+    let tried = decision.step.tried(&object);
     match &decision.step {
         Step::Nothing | Step::Look(_) => {}
         Step::UpdateStatus(wanted) => {
@@ -204,7 +205,6 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         Step::Revoke(id) => revoke(ctx, &observed, id).await?,
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
-            let tried = Tried { renewal: step.need.is_renewal(), ..Tried::of(&object) };
             return fly(ctx, (object.clone(), tried), pilot(&step.secret_name), start).await;
         }
         Step::Update(step)
@@ -216,24 +216,24 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
         Step::Tidy(step) => {
             let start = Tidy::start((**step).clone(), Anchor::of(&object));
-            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), tried), pilot(&current()), start).await;
         }
         Step::Close(record) => act::write_record(ctx, &object, record).await?,
         Step::Relocate(step) => {
             let start = Relocate::start((**step).clone(), object.clone());
-            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), tried), pilot(&current()), start).await;
         }
         Step::Update(step) => {
             let start = Update::start((**step).clone(), object.clone());
-            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), tried), pilot(&current()), start).await;
         }
         Step::Abandon(step) => {
             let start = Abandon::start(step.clone(), None);
-            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&step.secret_name), start).await;
+            return fly(ctx, (object.clone(), tried), pilot(&step.secret_name), start).await;
         }
         Step::Remove(step) => {
             let start = Remove::start(step.clone(), Anchor::of(&object));
-            return fly(ctx, (object.clone(), Tried::of(&object)), pilot(&current()), start).await;
+            return fly(ctx, (object.clone(), tried), pilot(&current()), start).await;
         }
     }
     Ok(Action::requeue(SOON))

@@ -23,18 +23,19 @@ impl<'a> Decision<'a> {
             Opened::Young(until) => Some(self.issuing(Some(until))),
             Opened::NeedList => match self.listing() {
                 // Whoever waits for C1 still says that what he has is past its lifetime.
-                Some(at) if self.has_failed(&Look::List(at.clone())) => {
-                    Some(self.issuing(Some(self.now + LOOK_AGAIN)))
-                }
+                Some(at) if self.has_failed(&Look::List(at.clone())) => Some(self.issuing(Some(self.now + LOOK_AGAIN))),
                 Some(at) => Some(self.step(Step::Look(Look::List(at)))),
                 // What works goes on being Ready.
                 None if status::is_ready(&self.status) => Some(self.with_time(self.issuing(None))),
                 None => self.issuer_missing().or_else(|| Some(self.issuing(None))),
             },
-            Opened::Unproven => Some(self.not_ready(
-                Reason::InventoryIncomplete,
-                "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients",
-            )),
+            Opened::Unproven => {
+                let message = "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients";
+                // What works goes on being Ready.
+                let works = status::is_ready(&self.status) || status::is_expired(&self.status);
+                let tell = if works { Self::cannot_be_replaced } else { Self::not_ready };
+                Some(self.with_time(tell(self, Reason::InventoryIncomplete, message)))
+            }
             Opened::Found(client) => {
                 let open = self.record.open.as_ref()?;
                 Some(self.abandon(open.attempt.clone(), open.issuer_ref.clone(), client, true))
@@ -50,10 +51,10 @@ impl<'a> Decision<'a> {
 
     /// Row 10: clients that we asked for and that nobody can use: of an abandoned attempt, or made twice for a known one.
     pub(super) fn stray(&self) -> Option<Plan> {
-        self.strays().find_map(|(_, client, marker)| {
+        self.freest(self.strays().filter_map(|(_, client, marker)| {
             let (at, _) = self.o.caller(&client.id)?;
             Some(self.abandon(marker.attempt, at, client, false))
-        })
+        }))
     }
 
     pub(super) fn strays(&self) -> impl Iterator<Item = (&'a IssuerView, &'a Client, Marker)> {

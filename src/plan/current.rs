@@ -9,8 +9,15 @@ use super::{
 use crate::api::Reason;
 
 impl Decision<'_> {
-    /// Rows 12 and 13. What the spec asks for and cannot be had is said first, and holds up neither a renewal nor a change.
+    /// Rows 12 and 13; and when neither has anything to do, what is left of another issuer leaves the record.
     pub(super) fn current(&self) -> Plan {
+        let plan = self.present();
+        if plan.step == Step::Nothing { self.closing().unwrap_or(plan) } else { plan }
+    }
+
+    /// Rows 12 and 13. What the spec asks for and cannot be had is said first, unless the credential has expired, and holds up
+    /// neither a renewal nor a change.
+    fn present(&self) -> Plan {
         let blocked = match self.relocation() {
             Some(Moving::Goes(plan)) => return plan,
             Some(Moving::Waits(plan)) => Some(plan),
@@ -19,7 +26,7 @@ impl Decision<'_> {
         if let Some(past) = self.past() {
             let unsaid = Some(past).filter(|plan| plan.step != Step::Nothing);
             let rendering = || self.rendering().filter(|_| !self.is_misplaced());
-            let rest = || unsaid.or_else(rendering).or_else(|| self.closing()).unwrap_or_else(|| self.steady());
+            let rest = || unsaid.or_else(rendering).unwrap_or_else(|| self.steady());
             return self.new_client(false).unwrap_or_else(rest);
         }
         let change = self.update();
@@ -30,7 +37,6 @@ impl Decision<'_> {
         self.new_client(change.is_some())
             .or(change)
             .or_else(|| self.rendering().filter(|_| !self.is_misplaced()))
-            .or_else(|| self.closing())
             .or(blocked)
             .unwrap_or_else(|| self.steady())
     }

@@ -92,39 +92,70 @@ impl<'a> Decision<'a> {
     /// Only what is known is written down, and overlaps end. No attempt is judged: this may be a copy of the cluster, and the
     /// attempt its original's.
     fn suspended(&self) -> Plan {
-        self.finalizer_torn_off()
-            .or_else(|| self.secret_wins())
-            .or_else(|| self.first_the_truth())
-            // Whoever still has to be restarted uses what was replaced.
-            .or_else(|| self.retiring_due().filter(|_| !self.awaits_restart()))
-            .unwrap_or_else(|| match self.need() {
-                Some(Ok((need, _))) if !need.is_renewal() => self.not_ready(
-                    Reason::Suspended,
-                    "suspend is true: no credential is issued; set it to false, or take it away, to go on",
-                ),
-                Some(Err(look)) => self.step(Step::Look(look)),
-                _ if self.past().is_none() && self.status.client.as_ref().is_some_and(|c| self.is_unfulfilled(c)) => {
-                    self.with_time(self.not_ready(
-                        Reason::Suspended,
-                        "suspend is true: the credential works, and what the spec asks for anew is not applied; set it to false, or take it away, to go on",
-                    ))
-                }
-                _ => self.steady(),
-            })
+        let first = self.finalizer_torn_off().or_else(|| self.secret_wins()).or_else(|| self.first_the_truth());
+        // Whoever still has to be restarted uses what was replaced.
+        let due = || self.retiring_due().filter(|_| !self.awaits_restart());
+        match first.or_else(due) {
+            Some(plan) if !self.is_held_up(&plan) => plan,
+            held_up => Self::unless_idle(self.while_suspended(), held_up),
+        }
     }
 
-    /// What nobody uses goes before another comes. But for a while after C1 refused to delete it, or did not tell of it, the present
-    /// credential does not wait for that; unless delivery fails as well, where each try would leave one more.
-    fn former_and_current(&self) -> Plan {
-        let former = || self.stray().or_else(|| self.restart()).or_else(|| self.retiring_due());
-        let first = former();
-        let untold = matches!(&first, Some(Plan { step: Step::Look(look), .. }) if self.has_failed(look));
-        let strays: BTreeSet<&str> = self.strays().map(|(_, client, _)| client.id.as_str()).collect();
-        if !(self.o.delete_failed || untold) || strays.len() >= MOST_STRAYS {
-            return first.unwrap_or_else(|| self.current());
+    /// What is said then.
+    fn while_suspended(&self) -> Plan {
+        let unapplied = |client| self.is_unfulfilled(client) || self.has_new_template();
+        match self.need() {
+            Some(Ok((need, _))) if !need.is_renewal() => self.not_ready(
+                Reason::Suspended,
+                "suspend is true: no credential is issued; set it to false, or take it away, to go on",
+            ),
+            Some(Err(look)) => self.step(Step::Look(look)),
+            _ if self.past().is_none() && self.status.client.as_ref().is_some_and(unapplied) => {
+                self.with_time(self.not_ready(
+                    Reason::Suspended,
+                    "suspend is true: the credential works, and what the spec asks for anew is not applied; set it to false, or take it away, to go on",
+                ))
+            }
+            _ => self.steady(),
         }
-        let current = self.current();
-        if current.step == Step::Nothing { first.unwrap_or(current) } else { current }
+    }
+
+    /// What nobody uses goes before another comes. But what C1 does not delete, or does not tell of, holds up nothing else for a
+    /// while; unless delivery fails as well, where each try would leave one more.
+    fn former_and_current(&self) -> Plan {
+        let rows: [fn(&Self) -> Option<Plan>; 3] = [Self::stray, Self::restart, Self::retiring_due];
+        let mut former = rows.into_iter().filter_map(|row| row(self));
+        let Some(first) = former.next() else { return self.current() };
+        let strays: BTreeSet<&str> = self.strays().map(|(_, client, _)| client.id.as_str()).collect();
+        if !self.is_held_up(&first) || strays.len() >= MOST_STRAYS {
+            return first;
+        }
+        let free = former.find(|plan| !self.is_held_up(plan));
+        free.unwrap_or_else(|| Self::unless_idle(self.current(), Some(first)))
+    }
+
+    /// This plan; or what was held up, tried again, when nothing else is to be done.
+    fn unless_idle(plan: Plan, held_up: Option<Plan>) -> Plan {
+        if plan.step == Step::Nothing { held_up.unwrap_or(plan) } else { plan }
+    }
+
+    /// The first of these that is not held up; else the first.
+    pub(super) fn freest(&self, mut plans: impl Iterator<Item = Plan>) -> Option<Plan> {
+        let first = plans.next()?;
+        if !self.is_held_up(&first) {
+            return Some(first);
+        }
+        Some(plans.find(|plan| !self.is_held_up(plan)).unwrap_or(first))
+    }
+
+    /// C1 was told or asked that a moment ago, and has not done it, or not answered.
+    fn is_held_up(&self, plan: &Plan) -> bool {
+        match &plan.step {
+            Step::Look(look) => self.has_failed(look),
+            Step::Revoke(id) => self.o.undeleted.contains(id),
+            Step::Abandon(step) => self.o.undeleted.contains(&step.client_id),
+            _ => false,
+        }
     }
 
     /// C1 was asked that, and has not answered.
@@ -239,7 +270,7 @@ impl<'a> Decision<'a> {
     /// Says what the spec asks for and the credential cannot have. That its renewal fails stays said beside it.
     pub(super) fn unfulfilled(&self, reason: Reason, message: &str) -> Plan {
         let fails = self.need().is_some_and(|need| need.is_ok_and(|(need, _)| need.is_renewal()));
-        let renews = fails || self.update().is_some();
+        let renews = fails || self.update().is_some() || self.is_blind();
         let said = status::unfulfilled(&self.status, reason, message, self.generation(), self.now);
         self.says(if renews { said } else { status::nothing_failing(said) })
     }

@@ -143,6 +143,10 @@ fn networks(texts: &[String]) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -151,5 +155,24 @@ mod tests {
         assert_eq!(of(&["10.1.2.3/8", "2001:DB8::/32"]), of(&["2001:db8::/32", "10.0.0.0/8"]));
         assert_ne!(of(&["10.0.0.0/8"]), of(&["10.0.0.0/9"]));
         assert_ne!(of(&["strange"]), of(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn networks_of_any_text_never_panic(texts in prop::collection::vec("\\PC*", 0..4)) {
+            let _ = networks(&texts);
+        }
+
+        /// An address of a network names it as well as its first does, and none other.
+        #[test]
+        fn a_network_is_read_as_it_was_written(address in any::<IpAddr>(), length in 0_u8..=128) {
+            let length = length.min(if address.is_ipv4() { 32 } else { 128 });
+            let net = IpNet::new(address, length).unwrap();
+            let of = |text: String| networks(&[text]);
+            prop_assert_eq!(of(net.to_string()), of(format!("{}/{length}", net.network())));
+            prop_assert_eq!(of(net.to_string()), BTreeSet::from([net.trunc().to_string()]));
+            let parsed: Vec<IpNet> = of(net.to_string()).iter().map(|text| text.parse().unwrap()).collect();
+            prop_assert_eq!(parsed, vec![net.trunc()]);
+        }
     }
 }

@@ -124,5 +124,19 @@ mod tests {
         fn never_panics(name in "\\PC*") {
             let _ = Marker::parse(&name);
         }
+
+        /// Of any object, after whatever people want to read before it.
+        #[test]
+        fn round_trips(
+            cluster in "[a-z0-9-]{1,20}", namespace in "[a-z0-9-]{1,63}", name in "[a-z0-9.-]{1,253}", attempt in "[a-z0-9]{1,20}",
+            display_name in "\\PC*",
+        ) {
+            let marker = Marker { owner: owner(&cluster, &namespace, &name), attempt };
+            let parsed = Marker::parse(&marker.append_to(&display_name));
+            prop_assert_eq!(parsed.as_ref(), Some(&marker));
+            if let Some(object) = marker.object() {
+                prop_assert_eq!(object, (namespace.as_str(), name.as_str()));
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     observed::SecretView,
     record::{Content, Delivered, FormerSecret, Record, SecretSeen},
     step::{Look, Need, Plan, RelocateStep, Step, TidyStep},
+    wanted::template_digest,
 };
 use crate::api::{IssuedClient, Reason};
 
@@ -60,8 +61,15 @@ impl Decision<'_> {
         Some(self.with_time(self.unfulfilled(Reason::SecretRefused, &message)))
     }
 
-    fn is_unrendered(&self) -> bool {
+    /// Known only when the Secret was read: no cache holds its content.
+    pub(super) fn is_unrendered(&self) -> bool {
         self.ours().is_some_and(|(seen, _)| seen.content == Content::Intact { rendered: false })
+    }
+
+    /// The template is not the one by which the Secret was rendered.
+    pub(super) fn has_new_template(&self) -> bool {
+        let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
+        self.ours().is_some_and(|(_, delivered)| delivered.template.digest != wanted)
     }
 
     /// Where a new client is delivered. What is lost, or was never there, has nothing to move first.
@@ -85,14 +93,14 @@ impl Decision<'_> {
         self.is_misplaced().then(|| self.relocate(from))
     }
 
-    /// The Secret, when it holds the client that status names, as far as is known.
+    /// The Secret, when it is known to hold the client that status names.
     fn movable(&self) -> Option<&SecretSeen> {
         let (seen, _) = self.ours()?;
         let whole = self.need().is_none_or(|need| need.is_ok_and(|(need, _)| lost(need).is_none()));
         (whole && self.status.client.is_some()).then_some(seen)
     }
 
-    /// Nothing says that the credential is lost.
+    /// Nothing says that the credential is lost. Unlike [`Self::movable`], also while that is not known.
     pub(super) fn is_whole(&self) -> bool {
         self.need().is_none_or(|need| !need.is_ok_and(|(need, _)| lost(need).is_some()))
     }

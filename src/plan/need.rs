@@ -74,19 +74,20 @@ impl Decision<'_> {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
             // It was said; that C1 does not answer now takes nothing back.
-            Presence::Ask if !self.expired(client) && self.is_said_lost(client) => {
+            Presence::Ask if !self.expired(client) && self.is_said_revoked() => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
             // It was proven once; that another user cannot see it takes nothing back.
-            Presence::Unproven if status::ready_reason(&self.status) == Some(Reason::Revoked.as_str()) => {
+            Presence::Unproven if self.is_said_revoked() => {
                 need(Need::Revoked, format!("client {} was deleted at C1", client.id))
             }
             _ => renewal(),
         }
     }
 
-    fn is_said_lost(&self, client: &IssuedClient) -> bool {
-        !status::is_ready(&self.status) && self.status.lost_client_id.as_ref() == Some(&client.id)
+    /// Only that very reason is a proof: what was lost once in another way may be there again.
+    fn is_said_revoked(&self) -> bool {
+        status::ready_reason(&self.status) == Some(Reason::Revoked.as_str())
     }
 
     /// The spec asks for what cannot be had by a change.
@@ -241,8 +242,11 @@ impl Decision<'_> {
         let overlap = self.overlap().least;
         let held = Some(&delivered.client).filter(|held| unnamed(&held.id));
         let held = match held.map(|held| (held, self.may_live(held))) {
-            Some((held, None)) => return Some(Step::Look(Look::Client(held.id.clone()))),
-            Some((held, Some(true))) => Some(status::retiring(held, self.now, overlap)),
+            Some((held, None)) if !self.has_failed(&Look::Client(held.id.clone())) => {
+                return Some(Step::Look(Look::Client(held.id.clone())));
+            }
+            // While C1 does not tell it may.
+            Some((held, None | Some(true))) => Some(status::retiring(held, self.now, overlap)),
             _ => None,
         };
         let replaced = match self.replaced(delivered) {
@@ -260,13 +264,14 @@ impl Decision<'_> {
         Some(Step::UpdateStatus(Box::new(status)))
     }
 
-    /// The living clients that the Secret still owes an end; what was struck from status stays written there until the next
-    /// delivery. Another user's cannot be ended.
+    /// The clients that may live and that the Secret still owes an end; what was struck from status stays written there until the
+    /// next delivery. Another user's cannot be ended. While C1 does not tell of one, nothing else waits for that: it may live.
     pub(super) fn replaced<'a>(&self, delivered: &'a Delivered) -> Result<Vec<&'a RetiringClient>, Look> {
         let mut living = vec![];
         for client in delivered.replaces.iter().filter(|r| r.id != delivered.client.id && self.is_mine(*r)) {
             match self.read(&client.id) {
                 _ if self.is_listed(&client.id) || !self.is_settled(client.since.0) => living.push(client),
+                None if self.has_failed(&Look::Client(client.id.clone())) => living.push(client),
                 None => return Err(Look::Client(client.id.clone())),
                 Some(Presence::Gone) => {}
                 Some(_) => living.push(client),

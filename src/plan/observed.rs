@@ -49,8 +49,8 @@ pub struct Observed {
     pub unsent: Option<String>,
     /// Clients that this process has deleted: that C1 does not know them is no surprise.
     pub deleted: BTreeSet<String>,
-    /// C1 has refused to delete one, a few minutes ago at the most.
-    pub delete_failed: bool,
+    /// Clients that C1 has not deleted when it was told to, a few minutes ago at the most.
+    pub undeleted: BTreeSet<String>,
     /// What C1 was asked for the object a moment ago, and has not answered.
     pub failed_looks: Vec<Look>,
     /// The API server did not let this very spec's template be rendered, a few minutes ago at the most, and why.

@@ -31,16 +31,17 @@ impl Decision<'_> {
             return Some(self.step(Step::Strike(ended.id.clone())));
         }
         let over = self.status.retiring.iter().filter(mine).filter(|r| r.revoke_time.0 <= self.now);
-        let due: Vec<_> = over
-            .filter(|r| {
-                self.used_until(r).is_none_or(|until| until <= self.now)
-                    && !self.secret_names(&r.id)
-                    && self.is_settled(r.since.0)
-            })
-            .collect();
-        // One of which C1 tells, rather than one of which it has just not told.
-        let told = due.iter().find(|r| !self.has_failed(&Look::Client(r.id.clone())));
-        let due = *told.or(due.first())?;
+        let due = over.filter(|r| {
+            self.used_until(r).is_none_or(|until| until <= self.now)
+                && !self.secret_names(&r.id)
+                && self.is_settled(r.since.0)
+        });
+        // One that C1 does not end, or does not tell of, keeps no other alive.
+        self.freest(due.filter_map(|r| self.end(r)))
+    }
+
+    /// The end of one that is due, or what must be looked at before.
+    fn end(&self, due: &RetiringClient) -> Option<Plan> {
         // Should its create have taken effect twice, nobody remembers the other when it is struck: it must have been seen.
         let (at, view) = self.o.reach(&due.into())?;
         let inventory = view.inventory.as_ref();

@@ -304,7 +304,10 @@ pub fn claims(object: &PersonalClient, client: &Client, attempt: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::api::PersonalClientSpec;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -339,5 +342,64 @@ mod tests {
         let record = Record { abandoned: vec![old], ..Record::default() };
         assert!(record.burnt(at(3600)).is_abandoned("old"));
         assert!(!record.burnt(at(8 * 24 * 3600)).is_abandoned("old"));
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (0_i64..4_000_000_000).prop_map(at)
+    }
+
+    fn issuer() -> impl Strategy<Value = IssuerRef> {
+        "[a-z]{1,8}".prop_map(|name| IssuerRef { name, ..IssuerRef::default() })
+    }
+
+    fn former() -> impl Strategy<Value = FormerSecret> {
+        ("\\PC{0,12}", time()).prop_map(|(secret_name, since)| FormerSecret { secret_name, since })
+    }
+
+    fn records() -> impl Strategy<Value = Record> {
+        let text = || "\\PC{0,12}";
+        let open = (text(), time(), issuer(), prop::array::uniform3(text()), prop::option::of(text())).prop_map(
+            |(attempt, started_at, issuer_ref, [host, user_id, secret_name], answers)| OpenAttempt {
+                attempt,
+                started_at,
+                issuer_ref,
+                host,
+                user_id,
+                secret_name,
+                answers,
+            },
+        );
+        let given_up = (text(), issuer(), time()).prop_map(|(attempt, issuer_ref, since)| AbandonedAttempt {
+            attempt,
+            issuer_ref,
+            since,
+        });
+        let abandoned = prop::collection::vec(given_up, 0..4);
+        let elsewhere = prop::collection::vec(former(), 0..4);
+        (prop::option::of(open), abandoned, prop::option::of(former()), elsewhere)
+            .prop_map(|(open, abandoned, moving, elsewhere)| Record { open, abandoned, moving, elsewhere })
+    }
+
+    fn with(record: String) -> PersonalClient {
+        let annotations = BTreeMap::from([(RECORD_ANNOTATION.to_owned(), record)]);
+        let mut object = PersonalClient::new("deployer", PersonalClientSpec::default());
+        object.metadata.annotations = Some(annotations);
+        object
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written(record in records()) {
+            let object = with(serde_json::to_string(&record).unwrap());
+            prop_assert_eq!(Record::of(&object), record);
+        }
+
+        /// Somebody edited it.
+        #[test]
+        fn a_record_of_any_text_never_panics(record in records(), cut in 0_usize..400, text in "\\PC*") {
+            let written = serde_json::to_string(&record).unwrap();
+            let _ = Record::of(&with(written.get(..cut.min(written.len())).unwrap_or(&written).to_owned()));
+            let _ = Record::of(&with(text));
+        }
     }
 }

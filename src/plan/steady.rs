@@ -8,7 +8,6 @@ use super::{
     record::Content,
     renewal, status,
     step::{Look, Plan, Step},
-    wanted::template_digest,
 };
 use crate::api::{IssuedClient, PersonalClientStatus, Reason};
 
@@ -42,10 +41,9 @@ impl Decision<'_> {
 
     /// Row 13: the template changed, or somebody changed what it put there.
     pub(super) fn rendering(&self) -> Option<Plan> {
-        let Holding::Ours(seen, delivered) = self.holding() else { return None };
-        let wanted = template_digest(self.o.object.spec.secret_template.as_ref());
+        let (seen, _) = self.ours()?;
         match seen.content {
-            Content::Unread if delivered.template.digest != wanted => Some(self.step(Step::Look(Look::Live))),
+            Content::Unread if self.has_new_template() => Some(self.step(Step::Look(Look::Live))),
             Content::Intact { rendered: false } if self.o.render_refused.is_none() => {
                 Some(self.step(Step::Render(Box::new(seen.clone()))))
             }
@@ -63,9 +61,14 @@ impl Decision<'_> {
             );
         }
         let Some(working) = self.working(client) else { return Plan { wake: self.next_time(), ..self.nothing() } };
-        // While the clocks differ it is not known that no renewal is due: what fails is not taken back, to be said anew a moment later.
-        let said = if self.clock_off() { working } else { status::nothing_failing(working) };
+        let said = if self.is_blind() { working } else { status::nothing_failing(working) };
         Plan { wake: self.next_time(), ..self.says(said) }
+    }
+
+    /// Nobody knows now whether a renewal is due, or a change: what fails is not taken back, to be said anew a moment later.
+    pub(super) fn is_blind(&self) -> bool {
+        let untold = self.status.client.as_ref().is_some_and(|c| self.has_failed(&Look::Client(c.id.clone())));
+        self.clock_off() || untold || self.o.issuer.as_ref().is_some_and(|issuer| issuer.inventory.is_none())
     }
 
     /// What is to be said of a credential that works, whether or not it can be replaced; `None`: it was said that it does not,
@@ -73,7 +76,7 @@ impl Decision<'_> {
     fn working(&self, client: &IssuedClient) -> Option<PersonalClientStatus> {
         let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
         let lives = matches!(self.presence(client), Presence::Live | Presence::MarkerLost);
-        let unproven = !status::is_ready(&self.status) && (past || !lives);
+        let unproven = !status::is_ready(&self.status) && (past || !lives || self.is_unrendered());
         if unproven || self.is_unfulfilled(client) {
             return None;
         }

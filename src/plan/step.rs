@@ -6,10 +6,11 @@ use super::{
     flight::Anchor,
     observed::Identity,
     record::{Record, SecretSeen},
+    status::Tried,
     wanted::Wanted,
 };
 use crate::{
-    api::{IssuedClient, IssuerRef, PersonalClientStatus, Workload},
+    api::{IssuedClient, IssuerRef, PersonalClient, PersonalClientStatus, Workload},
     c1::{Field, UpdateRequest},
 };
 
@@ -57,6 +58,20 @@ pub enum Step {
     Strike(String),
     /// Delete what there is, then let the object go.
     Remove(RemoveStep),
+}
+
+impl Step {
+    /// What a transaction of this step is begun for. What is only replaced, or put back as it was, works: should that fail, whatever
+    /// else is wrong stays as it is.
+    #[must_use]
+    pub fn tried(&self, object: &PersonalClient) -> Tried {
+        let renewal = match self {
+            Self::Issue(step) => step.need.is_renewal(),
+            Self::Update(step) => !step.edited,
+            _ => false,
+        };
+        Tried { renewal, ..Tried::of(object) }
+    }
 }
 
 /// Missing evidence.

@@ -1,5 +1,7 @@
 //! Logs, to standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::args::LogFormat;
@@ -19,7 +21,10 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), Box<dyn std::error::E
         LogFormat::Json => registry
             .with(fmt::layer().json().with_current_span(false).with_span_list(false).with_writer(std::io::stderr))
             .try_init()?,
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Text => {
+            let stderr = std::io::stderr;
+            registry.with(fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr)).try_init()?;
+        }
     }
     Ok(())
 }

@@ -8,34 +8,24 @@ use c1_operator::{
     fault::{EffectKind, FaultPoint},
 };
 use serde_json::json;
-use testkit::{Namespace, Options, World};
+use testkit::{Namespace, Options, TestClock, World};
 
 use crate::{
-    all_is_well, current, no_client_lives,
+    all_is_well, current,
+    lifecycle::with_clock,
+    no_client_lives,
     restart::{template, workload},
 };
 
-/// Every point is walked by one of these tests: a new effect without one does not compile.
-fn flow(kind: EffectKind) -> Flow {
-    match kind {
-        EffectKind::Preflight | EffectKind::Intend | EffectKind::Create | EffectKind::Deliver | EffectKind::Record => {
-            Flow::FirstIssue
-        }
-        EffectKind::DeleteClient | EffectKind::DeleteSecret | EffectKind::RemoveFinalizer => Flow::Deletion,
-        EffectKind::Burn | EffectKind::Fence => Flow::Abandon,
-        EffectKind::UpdateStatus => Flow::MissingIssuer,
-        EffectKind::AddFinalizer => Flow::FinalizerTornOff,
-        EffectKind::Claim => Flow::RestoredSecret,
-        EffectKind::Render => Flow::NewTemplate,
-        EffectKind::UpdateClient => Flow::NewName,
-        EffectKind::Restart => Flow::Restart,
-        EffectKind::Copy => Flow::Move,
-    }
-}
+/// Who is to be restarted, one after the other.
+const CONSUMERS: [&str; 2] = ["consumer", "other"];
 
+/// What leads the operator past its fault points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     FirstIssue,
+    Rotation,
+    Retirement,
     Deletion,
     Abandon,
     MissingIssuer,
@@ -47,27 +37,67 @@ enum Flow {
     Move,
 }
 
+impl Flow {
+    const ALL: [Self; 12] = [
+        Self::FirstIssue,
+        Self::Rotation,
+        Self::Retirement,
+        Self::Deletion,
+        Self::Abandon,
+        Self::MissingIssuer,
+        Self::FinalizerTornOff,
+        Self::RestoredSecret,
+        Self::NewTemplate,
+        Self::NewName,
+        Self::Restart,
+        Self::Move,
+    ];
+
+    /// Everything that the operator does in it.
+    fn effects(self) -> &'static [EffectKind] {
+        use EffectKind as E;
+        match self {
+            Self::FirstIssue | Self::Rotation => &[E::Preflight, E::Intend, E::Create, E::Deliver, E::Record],
+            Self::Retirement => &[E::DeleteClient, E::UpdateStatus],
+            Self::Deletion => &[E::DeleteClient, E::DeleteSecret, E::RemoveFinalizer],
+            Self::Abandon => &[E::Burn, E::Fence, E::DeleteClient],
+            Self::MissingIssuer => &[E::UpdateStatus],
+            Self::FinalizerTornOff => &[E::AddFinalizer],
+            Self::RestoredSecret => &[E::Claim],
+            Self::NewTemplate => &[E::Render],
+            Self::NewName => &[E::UpdateClient, E::Record],
+            Self::Restart => &[E::Restart, E::UpdateStatus],
+            Self::Move => &[E::Burn, E::Copy, E::Record, E::DeleteSecret],
+        }
+    }
+
+    fn points(self) -> impl Iterator<Item = FaultPoint> {
+        self.effects().iter().flat_map(|kind| [FaultPoint::Before(*kind), FaultPoint::After(*kind)])
+    }
+}
+
 /// Walks the fault points of one flow: `prepare` without a fault, then the operator is started to die at the point, `trigger`
 /// leads it there, it is started again, and `check` holds the promises.
-async fn walk(flow_of_test: Flow, name: &str) {
+async fn walk(flow: Flow, name: &str) {
+    let mut options = with_clock();
     // One flow has a ClientIssuer name the simulator.
-    let values = json!({"allowedHostNamespaced": true, "rbac": {"restartWorkloads": true}});
-    let options = Options { operator_values: values, ..Options::default() };
+    options.operator_values["allowedHostNamespaced"] = json!(true);
+    options.operator_values["rbac"] = json!({"restartWorkloads": true});
     let mut world = World::start(name, options).await;
-    for point in FaultPoint::all() {
-        let (FaultPoint::Before(kind) | FaultPoint::After(kind)) = point;
-        if flow(kind) != flow_of_test {
-            continue;
-        }
+    for point in flow.points() {
         let namespace = world.namespace(&point.to_string().to_lowercase()).await;
-        prepare(&world, &namespace, flow_of_test).await;
+        prepare(&world, &namespace, flow).await;
+        let before = namespace.secret("victim").await;
         world.restart_operator(Some(&point.to_string())).await;
-        trigger(&world, &namespace, flow_of_test).await;
+        trigger(&world, &namespace, flow).await;
         assert!(world.operator.killed().await, "{point} was never reached");
         world.c1.clear_faults().await;
         world.restart_operator(None).await;
-        settle(&world, &namespace, flow_of_test).await;
-        if flow_of_test == Flow::Deletion {
+        settle(&world, &namespace, flow).await;
+        if flow == Flow::Rotation {
+            assert!(world.c1.login(&before.unwrap()).await, "{point}: what was replaced works for the overlap");
+        }
+        if flow == Flow::Deletion {
             namespace.gone("victim").await;
             assert!(namespace.secret("victim").await.is_none(), "{point}: the Secret outlived its object");
         } else {
@@ -86,9 +116,12 @@ async fn prepare(world: &World, namespace: &Namespace, flow: Flow) {
     }
     let policy = if flow == Flow::RestoredSecret { "Retain" } else { "Delete" };
     if flow == Flow::Restart {
-        workload(world, namespace, "Deployment", "consumer", json!({})).await;
+        for name in CONSUMERS {
+            workload(world, namespace, "Deployment", name, json!({})).await;
+        }
     }
-    let restart = json!({"overlap": "1s", "restart": [{"kind": "Deployment", "name": "consumer"}]});
+    let restart =
+        json!({"overlap": "1s", "restart": CONSUMERS.map(|name| json!({"kind": "Deployment", "name": name}))});
     let rotation = if flow == Flow::Restart { restart } else { json!({}) };
     namespace.create("victim", json!({"deletionPolicy": policy, "rotation": rotation})).await;
     namespace.ready("victim").await;
@@ -97,6 +130,23 @@ async fn prepare(world: &World, namespace: &Namespace, flow: Flow) {
         namespace.gone("victim").await;
         assert_eq!(world.c1.live().await.len(), 1, "Retain keeps the client");
     }
+    if flow == Flow::Retirement {
+        ask(namespace).await;
+        replaced(namespace).await;
+    }
+}
+
+async fn ask(namespace: &Namespace) {
+    namespace.patch("victim", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+}
+
+/// Until the request is answered, and one client retires.
+async fn replaced(namespace: &Namespace) {
+    let replaced = |object: &PersonalClient| match &object.status {
+        Some(status) if status.last_handled_rotate_at.is_some() && status.retiring.len() == 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    namespace.until("victim", "has another client", replaced).await;
 }
 
 async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
@@ -117,9 +167,8 @@ async fn trigger(world: &World, namespace: &Namespace, flow: Flow) {
             namespace.patch("victim", json!({"spec": {"expires": "48h"}})).await;
         }
         Flow::FinalizerTornOff => namespace.patch("victim", json!({"metadata": {"finalizers": null}})).await,
-        Flow::Restart => {
-            namespace.patch("victim", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
-        }
+        Flow::Rotation | Flow::Restart => ask(namespace).await,
+        Flow::Retirement => TestClock::of(world).advance(&world.c1, 3700).await,
         Flow::Move => namespace.patch("victim", json!({"spec": {"secretName": "elsewhere"}})).await,
         Flow::NewName => namespace.patch("victim", json!({"spec": {"displayName": "another"}})).await,
         Flow::NewTemplate => {
@@ -176,9 +225,23 @@ async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
                 other => Err(format!("restartPending is {other:?}")),
             };
             namespace.until("victim", "has restarted its consumer", pending).await;
-            let annotation = "restart.iam.conductor.one/victim";
-            let (changes, _) = template(world, namespace, ("Deployment", "consumer"), annotation).await;
-            assert_eq!(changes, 1, "restarted once, whatever crashed");
+            for name in CONSUMERS {
+                let annotation = "restart.iam.conductor.one/victim";
+                let (changes, _) = template(world, namespace, ("Deployment", name), annotation).await;
+                assert_eq!(changes, 1, "{name}: restarted once, whatever crashed");
+            }
+        }
+        Flow::Rotation => {
+            replaced(namespace).await;
+            assert_eq!(world.c1.live().await.len(), 2, "the current client, and the one that retires");
+        }
+        Flow::Retirement => {
+            let alone = |object: &PersonalClient| match &object.status {
+                Some(status) if status.retiring.is_empty() => Ok(()),
+                other => Err(format!("{other:?}")),
+            };
+            namespace.until("victim", "has nothing retiring", alone).await;
+            assert_eq!(world.c1.live().await.len(), 1, "the overlap is over");
         }
         Flow::Abandon => {
             let object = namespace.ready("victim").await;
@@ -191,6 +254,16 @@ async fn settle(world: &World, namespace: &Namespace, flow: Flow) {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_point_of_the_first_issue_nothing_is_lost() {
     walk(Flow::FirstIssue, "p1-issue").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_point_of_a_rotation_one_is_replaced_by_one() {
+    walk(Flow::Rotation, "p1-rotation").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_an_overlap_ends_it_ends() {
+    walk(Flow::Retirement, "p1-retirement").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,23 +312,10 @@ async fn killed_while_a_client_is_changed_in_place_it_is_changed() {
 }
 
 #[test]
-fn every_fault_point_belongs_to_a_flow_that_is_walked() {
-    let walked = [
-        Flow::FirstIssue,
-        Flow::Deletion,
-        Flow::Abandon,
-        Flow::MissingIssuer,
-        Flow::FinalizerTornOff,
-        Flow::RestoredSecret,
-        Flow::NewTemplate,
-        Flow::NewName,
-        Flow::Restart,
-        Flow::Move,
-    ];
-    for kind in EffectKind::ALL {
-        assert!(walked.contains(&flow(kind)));
+fn every_fault_point_is_walked() {
+    for point in FaultPoint::all() {
+        assert!(Flow::ALL.iter().any(|flow| flow.points().any(|p| p == point)), "{point} is walked by no flow");
     }
-    assert_eq!(FaultPoint::all().len(), 2 * EffectKind::ALL.len());
 }
 
 /// The commit point: the Secret was written, nothing else is known. No second client is made.

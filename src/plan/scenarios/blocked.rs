@@ -4,7 +4,6 @@ use super::{
     super::*,
     case::Case,
     moves::moving,
-    overlaps::used,
     renewals::{HOUR, MINUTE, asks, rotates, settled},
 };
 use crate::api::{
@@ -12,12 +11,12 @@ use crate::api::{
 };
 
 /// What is said of it when it has come to rest.
-fn says(case: &Case, kind: ConditionType) -> Option<String> {
+pub(super) fn says(case: &Case, kind: ConditionType) -> Option<String> {
     let conditions = case.o.object.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     find(conditions, kind).map(|c| c.reason.clone())
 }
 
-fn at_rest(case: Case) -> Case {
+pub(super) fn at_rest(case: Case) -> Case {
     let case = settled(case);
     assert!(!matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
     case
@@ -31,15 +30,15 @@ fn taken() -> Case {
     case
 }
 
-fn template(kind: &str) -> SecretTemplate {
+pub(super) fn template(kind: &str) -> SecretTemplate {
     SecretTemplate { type_: Some(kind.into()), ..SecretTemplate::default() }
 }
 
-fn refusal(case: &Case) -> Refusal {
+pub(super) fn refusal(case: &Case) -> Refusal {
     Refusal { message: "it is refused".into(), until: case.now + MINUTE }
 }
 
-fn expired(mut case: Case) -> Case {
+pub(super) fn expired(mut case: Case) -> Case {
     let now = case.now;
     case.expires(now);
     case
@@ -160,45 +159,6 @@ fn a_loss_counts_also_where_something_else_was_said() {
     case.delivered().client.id = "client-2".into();
     let mut case = settled(case);
     assert_eq!(case.status().failed_issuance_attempts, Some(2));
-}
-
-/// Only what C1 is asked for waits for C1.
-#[test]
-fn while_c1_does_not_tell_of_a_replaced_client_the_present_one_goes_first() {
-    let mut case = used(HOUR * 2);
-    case.inventory().began = case.ago(HOUR * 3);
-    let Step::Look(look) = case.step() else { panic!("{:?}", case.step()) };
-    case.secret().content = Content::Intact { rendered: false };
-    assert_eq!(case.step(), Step::Look(look.clone()), "what ended goes first");
-    // Another question was answered since: this one was not.
-    case.o.failed_looks = vec![Look::Client("client-1".into()), look];
-    assert!(matches!(case.step(), Step::Render(_)), "{:?}", case.step());
-    let case = expired(case);
-    assert!(matches!(case.step(), Step::UpdateStatus(_)), "{:?}", case.step());
-}
-
-#[test]
-fn a_replaced_client_of_which_c1_does_not_tell_keeps_no_other_alive() {
-    let mut case = used(HOUR * 2);
-    let mut second = case.status().retiring[0].clone();
-    (second.id, second.attempt) = ("client-9".into(), "ninth".into());
-    case.status().retiring.push(second);
-    case.lists("client-9", "ninth");
-    assert_eq!(case.step(), Step::Revoke("client-0".into()));
-    case.o.failed_looks = vec![Look::Client("client-0".into())];
-    assert_eq!(case.step(), Step::Revoke("client-9".into()));
-}
-
-#[test]
-fn while_c1_does_not_tell_of_an_open_attempt_an_expired_credential_is_said_to_be() {
-    let mut case = Case::ready();
-    case.begun("another", HOUR);
-    case.inventory().began_ago = HOUR * 2;
-    let Step::Look(look) = case.step() else { panic!("{:?}", case.step()) };
-    case.o.failed_looks = vec![look];
-    let plan = case.plan();
-    assert_eq!((plan.step, plan.wake), (Step::Nothing, Some(case.now + LOOK_AGAIN)));
-    assert_eq!(expired(case).reason(), Reason::Expired.as_str());
 }
 
 #[test]
@@ -396,5 +356,140 @@ fn only_what_is_rendered_is_vouched_for() {
     match case.step() {
         Step::UpdateStatus(status) => assert_ne!(status.secret_resource_version.as_deref(), Some("99")),
         other => panic!("{other:?}"),
+    }
+}
+
+/// It was refused, and is tried again after a while.
+#[test]
+fn a_refusal_that_may_be_over_is_not_taken_back_before_it_is() {
+    let mut case = settled(Case::ready());
+    case.o.object.metadata.generation = Some(2);
+    case.secret().content = Content::Intact { rendered: false };
+    case.o.render_refused = Some(refusal(&case));
+    asks(&mut case, "now");
+    case.issuer().namespace_selected = Some(false);
+    let mut case = at_rest(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::SecretRefused.as_str()));
+    case.o.render_refused = None;
+    assert!(matches!(case.step(), Step::Render(_)), "{:?}", case.step());
+    case.o.render_refused = Some(refusal(&case));
+    assert_eq!(case.step(), Step::Nothing);
+}
+
+/// Its Secret was away once, and is there again.
+#[test]
+fn only_a_client_that_was_said_to_be_gone_is_taken_for_gone_without_an_answer() {
+    let mut case = Case::ready();
+    case.status().lost_client_id = Some("client-1".into());
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.o.object.metadata.generation = Some(2);
+    let mut case = at_rest(case);
+    case.listed().clear();
+    case.lists("another", "another");
+    assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())));
+    case.o.failed_looks = vec![Look::Client("client-1".into())];
+    assert_eq!(case.step(), Step::Nothing);
+}
+
+/// The change of what drifted was refused.
+fn not_put_back() -> Case {
+    let mut case = settled(Case::ready());
+    case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
+    let shown = case.listed()[0].clone();
+    case.reads(ClientRead::Live(Box::new(shown)));
+    let Step::Update(step) = case.step() else { panic!("{:?}", case.step()) };
+    let tried = Step::Update(step).tried(&case.o.object);
+    let failed = status::failure(&case.o.object, &tried, Reason::RequestRejected, "why", case.now);
+    case.o.object.status = Some(failed);
+    case
+}
+
+#[test]
+fn what_cannot_be_put_back_takes_nothing_back() {
+    let mut case = Case::ready();
+    case.o.object.spec.secret_template = Some(template("example.com/a"));
+    case.o.object.metadata.generation = Some(2);
+    let mut case = at_rest(case);
+    case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
+    let shown = case.listed()[0].clone();
+    case.reads(ClientRead::Live(Box::new(shown)));
+    let step = case.step();
+    assert!(matches!(&step, Step::Update(step) if !step.edited), "{step:?}");
+    let failed = status::failure(&case.o.object, &step.tried(&case.o.object), Reason::RequestRejected, "why", case.now);
+    case.o.object.status = Some(failed);
+    assert_eq!(case.step(), Step::Nothing);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::SecretRefused.as_str()));
+    assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::RequestRejected.as_str()));
+    // What was asked for anew makes more of it.
+    let mut case = settled(Case::ready());
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    assert!(!case.step().tried(&case.o.object).renewal);
+    case.o.object.spec.display_name = None;
+    asks(&mut case, "now");
+    let case = settled(case);
+    assert!(case.step().tried(&case.o.object).renewal, "{:?}", case.step());
+}
+
+/// A restart has read no list yet; or C1 does not answer.
+#[test]
+fn what_fails_stays_said_while_nobody_can_see_whether_it_would() {
+    assert_eq!(not_put_back().step(), Step::Nothing);
+    let mut case = not_put_back();
+    case.o.reads.clear();
+    case.issuer().inventory = None;
+    assert_eq!(case.step(), Step::Nothing);
+    let mut case = not_put_back();
+    case.o.reads.clear();
+    case.o.failed_looks = vec![Look::Client("client-1".into())];
+    assert_eq!(case.step(), Step::Nothing);
+    let mut case = not_put_back();
+    case.o.reads.clear();
+    case.listed()[0].allow_source_cidr.clear();
+    let case = settled(case);
+    assert_eq!(says(&case, ConditionType::RenewalFailing), None, "somebody has put it back");
+}
+
+#[test]
+fn attempts_that_cannot_be_proven_leave_what_works_ready() {
+    let mut case = settled(Case::ready());
+    case.begun("another", HOUR);
+    case.given_up(&["x", "y", "z"]);
+    case.inventory().complete = false;
+    let case = at_rest(case);
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Issued.as_str()));
+    assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::InventoryIncomplete.as_str()));
+    let case = at_rest(expired(case));
+    assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+}
+
+/// It holds the former issuer for what it may have made there.
+#[test]
+fn an_attempt_at_another_issuer_is_closed_also_while_the_present_one_issues_nothing() {
+    let mut case = Case::ready();
+    case.begun("another", HOUR);
+    let mut record = case.recorded_attempts();
+    record.open.as_mut().unwrap().issuer_ref.name = "former".into();
+    case.record(&record);
+    case.status().client = None;
+    case.status().conditions.clear();
+    case.o.secret = SecretView::Absent;
+    case.issuer().namespace_selected = Some(false);
+    let case = settled(case);
+    assert!(matches!(case.step(), Step::Close(_)), "{:?}", case.step());
+}
+
+/// Whether the Secret was read for this decision or not.
+#[test]
+fn while_suspended_a_template_that_is_not_applied_is_said() {
+    for content in [Content::Unread, Content::Intact { rendered: false }] {
+        let mut case = settled(Case::ready());
+        case.o.object.spec.suspend = Some(true);
+        case.o.object.spec.secret_template =
+            Some(SecretTemplate { labels: Some([("team".into(), "a".into())].into()), ..SecretTemplate::default() });
+        case.o.object.metadata.generation = Some(2);
+        case.secret().content = content;
+        let case = at_rest(case);
+        assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Suspended.as_str()));
     }
 }

@@ -138,7 +138,7 @@ fn use_until_it_was_replaced_keeps_nothing_alive() {
 #[test]
 fn when_its_time_is_over_it_is_not_said_to_be_used() {
     let mut case = retiring_since(3 * HOUR);
-    case.o.delete_failed = true;
+    case.o.undeleted = ["former".to_owned()].into();
     let promised = case.status().retiring[0].revoke_time.0.duration_since(case.status().retiring[0].since.0);
     let used = case.now - promised;
     case.listed().iter_mut().filter(|c| c.id == "former").for_each(|client| client.last_used_at = Some(used));

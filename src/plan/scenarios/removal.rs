@@ -286,7 +286,7 @@ fn clients_that_nobody_can_use_do_not_pile_up() {
     let twin = servers.borrow().clients["client-1"].0.clone();
     servers.borrow_mut().refusing = true;
     let mut observed = replica.observed();
-    observed.delete_failed = true;
+    observed.undeleted = (0..3).map(|n| format!("stray-{n}")).collect();
     observed.object.spec.expires = Some(Expires("1h".into()));
     let mut look = |strays: usize| {
         let mut listed = vec![twin.clone(); strays + 1];

@@ -59,9 +59,9 @@ pub(super) struct Replica {
     /// It read a list for the decision that it makes; when it began to look for it.
     pub(super) listed: BTreeSet<crate::api::IssuerRef>,
     pub(super) as_of: Option<Timestamp>,
-    /// Clients that it has deleted, and whether it could not, last.
+    /// Clients that it has deleted, and those that it could not.
     pub(super) deleted: BTreeSet<String>,
-    pub(super) delete_failed: bool,
+    pub(super) undeleted: BTreeSet<String>,
     looks: usize,
 }
 
@@ -243,7 +243,7 @@ impl Replica {
             listed: BTreeSet::new(),
             as_of: None,
             deleted: BTreeSet::new(),
-            delete_failed: false,
+            undeleted: BTreeSet::new(),
             looks: 0,
         }
     }
@@ -289,7 +289,7 @@ impl Replica {
             deleted: self.deleted.clone(),
             tidy_failed: false,
             restart_failed: false,
-            delete_failed: self.delete_failed,
+            undeleted: self.undeleted.clone(),
             failed_looks: vec![],
             render_refused: None,
             move_refused: None,
@@ -359,7 +359,7 @@ impl Replica {
                 self.remember_delete(&id, &Answer::Conflict);
             }
             Step::Revoke(id) => {
-                self.delete_failed = false;
+                self.undeleted.remove(&id);
                 let mut servers = self.servers.borrow_mut();
                 servers.clients.get_mut(&id).unwrap().1 = false;
                 let mut status = servers.object.status_or_default();
@@ -390,6 +390,12 @@ impl Replica {
         self.flight = Some(next(flight, answer, now, GUARDS));
     }
 
+    /// Performs the next effect, if there is one.
+    pub(super) fn perform_one(&mut self) {
+        let done = std::cell::Cell::new(false);
+        self.run_until(|_| done.replace(true));
+    }
+
     /// Performs effects until the next one is of this kind; the replica stands still before it.
     pub(super) fn run_until(&mut self, stop: impl Fn(&Effect) -> bool) {
         for _ in 0..MOST_EFFECTS {
@@ -414,11 +420,15 @@ impl Replica {
     }
 
     fn remember_delete(&mut self, id: &str, answer: &Answer) {
-        self.delete_failed = !matches!(answer, Answer::Done(_) | Answer::Gone);
+        if !matches!(answer, Answer::Done(_) | Answer::Gone) {
+            self.undeleted.insert(id.to_owned());
+            return;
+        }
+        self.undeleted.remove(id);
         if matches!(answer, Answer::Done(_)) {
             self.deleted.insert(id.to_owned());
         }
-        if let (false, Some((_, listed))) = (self.delete_failed, &mut self.list) {
+        if let Some((_, listed)) = &mut self.list {
             listed.retain(|c| c.id != id);
         }
     }

@@ -77,7 +77,7 @@ impl State {
                     reached(Situation::OverlapEnds);
                     self.delete_client(r, id);
                 }
-                self.replicas[r].delete_failed = matches!(mishap, Mishap::RequestLost | Mishap::AnswerLost);
+                self.replicas[r].told_to_delete(id, !matches!(mishap, Mishap::RequestLost | Mishap::AnswerLost));
                 let unseen = mishap == Mishap::Unseen && self.client(id).is_some_and(|c| self.is_young(c));
                 if mishap == Mishap::None || unseen {
                     self.replicas[r].work = Some(Work::Status(Printed::new((Anchor::of(object), struck(object, id)))));

@@ -13,8 +13,7 @@ use c1_operator::{
     plan::{
         Abandon, Anchor, ClientRead, Content, Effect, Flight, Identity, InventoryView, Issue, IssuerView, Look, Marker,
         Observed, Record, Relocate, Remove, SecretView, Step, Tidy, Update, current_secret, other_issuers,
-        other_secrets, plan,
-        status::{self, Tried},
+        other_secrets, plan, status,
     },
 };
 
@@ -102,13 +101,13 @@ impl State {
         blind: bool,
         rules: &Rules,
     ) -> Rc<Decided> {
-        let Replica { list, looking: _, work: _, seen, unsent, deleted, delete_failed } = &self.replicas[r];
+        let Replica { list, looking: _, work: _, seen, unsent, deleted, undeleted } = &self.replicas[r];
         // Whatever `observe` asks for.
         let on = (
             (object, blind, self.now, self.names, rules),
             (&self.secret, &self.aside, self.is_elsewhere),
             (&looking.as_of, &looking.reads, &looking.listed),
-            (list, seen, unsent, deleted, delete_failed),
+            (list, seen, unsent, deleted, undeleted),
         );
         memo::of(&DECIDED, &on, || {
             let mut observed = self.observe(r, object, looking);
@@ -156,7 +155,7 @@ impl State {
             in_flight: false,
             unsent,
             deleted: replica.deleted.clone(),
-            delete_failed: replica.delete_failed,
+            undeleted: replica.undeleted.clone(),
             failed_looks: vec![],
             render_refused: None,
             move_refused: None,
@@ -243,7 +242,7 @@ impl State {
             uid: Anchor::of(object).uid,
             secret_name,
             user_id: user_of(&object.issuer_ref()),
-            tried: Tried { renewal: matches!(step, Step::Issue(step) if step.need.is_renewal()), ..Tried::of(object) },
+            tried: step.tried(object),
             made: None,
             delivered: None,
         }

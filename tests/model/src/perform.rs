@@ -32,12 +32,16 @@ impl State {
         }
         match mishap {
             Mishap::RequestLost => {
-                self.replicas[r].delete_failed |= matches!(effect, Effect::DeleteClient { .. });
+                if let Effect::DeleteClient { id } = effect {
+                    self.replicas[r].told_to_delete(id, false);
+                }
                 return lost;
             }
             Mishap::Refused => {
                 self.replicas[r].unsent = unsent;
-                self.replicas[r].delete_failed |= matches!(effect, Effect::DeleteClient { .. });
+                if let Effect::DeleteClient { id } = effect {
+                    self.replicas[r].told_to_delete(id, false);
+                }
                 return Answer::Refused { reason: Reason::SecretRefused, message: "no".into() };
             }
             Mishap::None | Mishap::AnswerLost | Mishap::Late | Mishap::Doubled | Mishap::Unseen => {}
@@ -114,8 +118,8 @@ impl State {
             }
         }
         let answer = if mishap == Mishap::AnswerLost { lost } else { answer };
-        if let Effect::DeleteClient { .. } = effect {
-            self.replicas[r].delete_failed = !matches!(answer, Answer::Done(_) | Answer::Gone);
+        if let Effect::DeleteClient { id } = effect {
+            self.replicas[r].told_to_delete(id, matches!(answer, Answer::Done(_) | Answer::Gone));
         }
         answer
     }

@@ -28,8 +28,19 @@ pub struct Replica {
     pub unsent: Option<String>,
     /// Clients that it has deleted.
     pub deleted: BTreeSet<String>,
-    /// Its last delete at C1 was not confirmed.
-    pub delete_failed: bool,
+    /// Those whose deletion C1 did not confirm.
+    pub undeleted: BTreeSet<String>,
+}
+
+impl Replica {
+    /// It has told C1 to delete this client, and C1 has confirmed that, or not.
+    pub fn told_to_delete(&mut self, id: &str, confirmed: bool) {
+        if confirmed {
+            self.undeleted.remove(id)
+        } else {
+            self.undeleted.insert(id.to_owned())
+        };
+    }
 }
 
 /// A list of clients.

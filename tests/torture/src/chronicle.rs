@@ -68,6 +68,12 @@ impl Chronicle {
         }
     }
 
+    /// Whether an attempt has been seen.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.lives.values().any(|life| life.open.is_some() || !life.spans.is_empty())
+    }
+
     /// How many lives there were, and how many of them met a fault between the intent and the record of an attempt.
     #[must_use]
     pub fn count(&self, faults: &[Fault]) -> (usize, usize) {

@@ -124,7 +124,7 @@ impl Mischief {
 /// What happens in a run, and when.
 #[derive(Debug)]
 pub struct Schedule {
-    /// When counted from the first object on; in order.
+    /// When counted from the first attempt on; in order.
     pub events: Vec<(Duration, Mischief)>,
     /// What C1 does to creates: of this object, to the create of this number, this.
     pub faults: Vec<(usize, u64, serde_json::Value)>,

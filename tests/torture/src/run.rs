@@ -28,6 +28,9 @@ use crate::{
     stage::{Place, Stage},
 };
 
+/// By when the operator must have begun to issue. It has only the weather against it by then.
+const ISSUES_WITHIN: Duration = Duration::from_mins(2);
+
 /// What came of a run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -113,8 +116,6 @@ impl Stage {
             let longest_delay = Duration::from_millis(300);
             replica.proxy.weather(Weather { delayed: 0.1, longest_delay, refused: 0.05, cut: 0.04, lost: 0.08, seed });
         }
-        let begun = Instant::now();
-        let mut underway = FuturesUnordered::new();
         for object in 0..self.objects() {
             let place = self.place(object);
             self.create(&place).await;
@@ -122,6 +123,8 @@ impl Stage {
         for namespace in &self.namespaces {
             self.create(&Place { namespace: namespace.name.clone(), name: BLOCKED.into() }).await;
         }
+        let begun = self.first_attempt().await;
+        let mut underway = FuturesUnordered::new();
         for (at, mischief) in &schedule.events {
             underway.push(self.later(*at, mischief.clone(), begun));
         }
@@ -129,6 +132,17 @@ impl Stage {
         drop(underway);
         self.calm().await;
         self.judge().await;
+    }
+
+    /// Waits until the operator issues, and returns when: mischief that is over before a slow machine has a leader meets no attempt.
+    async fn first_attempt(&self) -> Instant {
+        let deadline = Instant::now() + ISSUES_WITHIN;
+        while !self.journal.chronicle.lock().unwrap().has_begun() {
+            assert!(Instant::now() < deadline, "no attempt in {ISSUES_WITHIN:?}: does the operator run?");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.journal.note("the first attempt is open");
+        Instant::now()
     }
 
     async fn later(&self, at: Duration, mischief: Mischief, begun: Instant) {

@@ -1,6 +1,8 @@
 //! A year (`make year`): many objects with a lifetime of 30 days live through it on a real API server and the C1 simulator, with
-//! a clock that goes in steps of nearly one overlap. At each step a probe logs in with every current Secret, and with the
-//! value that it read one step before, as a consumer that rereads its Secret once an overlap; and C1's clients are counted.
+//! a clock that goes in steps of nearly one overlap. At each step a probe logs in with every current Secret, and with what was in
+//! it nearly one overlap ago, as a consumer that rereads its Secret once an overlap; and C1's clients are counted. Every second
+//! consumer also uses all along what it has. The others do not touch what was replaced before the overlap is nearly over: nothing
+//! but the overlap keeps it alive.
 //!
 //! ```text
 //!  stage  API server, C1, the operator with the rights of the chart, the objects
@@ -22,9 +24,10 @@ mod probe;
 mod rest;
 mod stage;
 
-use std::{process::ExitCode, time::Instant};
+use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use clap::Parser;
+use testkit::SecretData;
 
 use crate::{cost::Cost, probe::Probe, stage::Stage};
 
@@ -48,6 +51,11 @@ struct Args {
     days: i64,
 }
 
+/// Those whose consumers use what they have all along: every second.
+fn busy(secrets: &BTreeMap<String, SecretData>) -> BTreeMap<String, SecretData> {
+    secrets.iter().step_by(2).map(|(name, secret)| (name.clone(), secret.clone())).collect()
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
@@ -56,14 +64,18 @@ async fn main() -> ExitCode {
     let mut probe = Probe::default();
     let steps = (args.days * 24 * HOUR + STEP - 1) / STEP;
     let mut cost = Cost::begin(&mut stage).await;
+    let mut read = stage.secrets().await;
     for step in 1..=steps {
-        let read = stage.secrets().await;
+        let current = stage.secrets().await;
         stage.clock.advance(&stage.c1, STEP).await;
+        // What the step before has replaced was replaced a step ago.
+        probe.log_in(&stage, &format!("step {step}, read an overlap before"), &read).await;
         // Before the operator has done anything, or while it does.
-        probe.log_in(&stage, &format!("step {step}, read a step before"), &read).await;
+        probe.log_in(&stage, &format!("step {step}, read before it"), &busy(&current)).await;
         rest::until_done(&stage).await;
         probe.log_in(&stage, &format!("step {step}, current"), &stage.secrets().await).await;
-        probe.log_in(&stage, &format!("step {step}, read a step before, at its end"), &read).await;
+        probe.log_in(&stage, &format!("step {step}, read before it, at its end"), &busy(&current)).await;
+        read = current;
     }
     cost.end(&mut stage, &probe).await;
     stage.end().await;
