@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A future of a [`Clock`].
@@ -91,14 +91,17 @@ impl Clock for SystemClock {
             loop {
                 let (wall, steady) = (self.now(), tokio::time::Instant::now());
                 tokio::time::sleep(WATCH_INTERVAL).await;
-                let steady = steady.elapsed();
-                let wall: Duration = self.now().duration_since(wall).try_into().unwrap_or_default();
-                if wall.abs_diff(steady) > LARGEST_STEP {
+                if was_set(self.now().duration_since(wall), steady.elapsed()) {
                     return;
                 }
             }
         })
     }
+}
+
+/// Whether a wall clock that went on by so much, while one that cannot be set went on by so much, was set meanwhile.
+fn was_set(wall: SignedDuration, steady: Duration) -> bool {
+    Duration::try_from(wall).unwrap_or_default().abs_diff(steady) > LARGEST_STEP
 }
 
 /// A clock that a test moves: the machine's, and as many seconds more (or fewer) as a file says. Not in release builds.
@@ -120,9 +123,9 @@ impl SteppedClock {
         Self { file }
     }
 
-    fn offset(&self) -> k8s_openapi::jiff::SignedDuration {
+    fn offset(&self) -> SignedDuration {
         let seconds = std::fs::read_to_string(&self.file).ok().and_then(|text| text.trim().parse().ok());
-        k8s_openapi::jiff::SignedDuration::from_secs(seconds.unwrap_or(0))
+        SignedDuration::from_secs(seconds.unwrap_or(0))
     }
 }
 
@@ -161,11 +164,20 @@ mod tests {
         let clock = SystemClock;
         let slack = Duration::from_secs(1);
         for (hours, longest) in [(240, LONGEST_SLEEP), (-240, Duration::ZERO)] {
-            let sleep = clock.until(clock.now() + k8s_openapi::jiff::SignedDuration::from_hours(hours));
+            let sleep = clock.until(clock.now() + SignedDuration::from_hours(hours));
             assert!((longest..longest + slack).contains(&sleep), "{hours} h: {sleep:?}");
         }
         let soon = clock.until(clock.now() + Duration::from_mins(1));
         assert!((Duration::from_secs(59)..Duration::from_secs(61)).contains(&soon), "{soon:?}");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_and_a_machine_that_slept_both_show() {
+        let interval = WATCH_INTERVAL.as_secs_f64();
+        let set = |wall: f64| was_set(SignedDuration::from_secs_f64(wall), WATCH_INTERVAL);
+        assert!(!set(interval) && !set(interval + 4.0) && !set(interval - 4.0), "no two clocks go alike");
+        assert!(set(interval + 6.0), "set forth; or the machine slept, and the other clock stood still");
+        assert!(set(interval - 6.0) && set(-3600.0), "set back");
     }
 
     /// Tokio's time goes on at once here, and wall time does not: as if somebody set it back by what was slept.

@@ -27,8 +27,8 @@ use crate::{
     clock::{BootInstant, LONGEST_SLEEP},
     fault::{EffectKind, FaultPoint, reach},
     plan::{
-        Abandon, Anchor, Answer, ClientRead, Guards, Issue, LOOK_AGAIN, Look, Next, Observed, Outcome, Plan, Record,
-        Relocate, Remove, Step, Tidy, Update, current_secret, plan,
+        Abandon, AbandonStep, Anchor, Answer, ClientRead, Guards, Issue, LOOK_AGAIN, Look, Next, Observed, Outcome,
+        Plan, Record, Relocate, Remove, Step, Tidy, Update, current_secret, plan,
         status::{self, Tried},
     },
 };
@@ -100,6 +100,7 @@ fn wake(ctx: &Context, decision: &Plan) -> Action {
 async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, Error> {
     let mut reads = BTreeMap::new();
     let mut listed = BTreeSet::new();
+    let mut failed: Vec<(Look, Error)> = vec![];
     let as_of = ctx.clock.now();
     for _ in 0..MOST_LOOKS {
         let Some(observed) = observe::live(ctx, cached, reads.clone(), (listed.clone(), as_of)).await? else {
@@ -107,7 +108,11 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
         };
         let decision = plan(&observed, ctx.clock.now(), &Guards::ALL);
         match &decision.step {
-            Step::Nothing => return Ok(wake(ctx, &decision)),
+            Step::Nothing => return failed.pop().map_or_else(|| Ok(wake(ctx, &decision)), |(_, error)| Err(error)),
+            Step::Look(look) if failed.iter().any(|(asked, _)| asked == look) => {
+                let (_, error) = failed.swap_remove(failed.iter().position(|(asked, _)| asked == look).unwrap_or(0));
+                return Err(error);
+            }
             Step::Look(look) => match ask(ctx, &observed, look, &mut reads).await {
                 Err(Error::C1(error)) if observed.object.metadata.deletion_timestamp.is_some() => {
                     let message = format!("C1 ({}): {}", error.host, error.kind.for_condition());
@@ -118,8 +123,9 @@ async fn pursue(ctx: &Arc<Context>, cached: &PersonalClient) -> Result<Action, E
                     }
                     return Err(error.into());
                 }
-                fetched => {
-                    fetched?;
+                // What does not need it is done now: by the next look, after a pause, it would have to be asked again.
+                Err(error) => failed.push((look.clone(), error)),
+                Ok(()) => {
                     if let Look::List(at) = look {
                         listed.insert(at.clone());
                     }
@@ -202,7 +208,13 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
             result?;
         }
         Step::Strike(id) => strike(ctx, &object, id, false).await?,
-        Step::Revoke(id) => revoke(ctx, &observed, id).await?,
+        Step::Revoke(id) => match revoke(ctx, &observed, id).await {
+            // What else is to be done goes first the next time, if that is before this is tried again.
+            Err(error) if !observed.undeleted.contains(id) => {
+                tracing::warn!(object = object.name_any(), client = id, %error, "a replaced client cannot be revoked");
+            }
+            revoked => revoked?,
+        },
         Step::Issue(step) => {
             let start = Issue::start((**step).clone(), object.clone(), observed.cluster.clone(), observed.timing);
             return fly(ctx, (object.clone(), tried), pilot(&step.secret_name), start).await;
@@ -228,8 +240,7 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
             return fly(ctx, (object.clone(), tried), pilot(&current()), start).await;
         }
         Step::Abandon(step) => {
-            let start = Abandon::start(step.clone(), None);
-            return fly(ctx, (object.clone(), tried), pilot(&step.secret_name), start).await;
+            return abandon(ctx, step, (&observed, tried), pilot(&step.secret_name)).await;
         }
         Step::Remove(step) => {
             let start = Remove::start(step.clone(), Anchor::of(&object));
@@ -237,6 +248,20 @@ async fn take(ctx: &Arc<Context>, observed: Observed, decision: &Plan) -> Result
         }
     }
     Ok(Action::requeue(SOON))
+}
+
+/// Deletes a client that nobody can use. Until that is confirmed, whatever stops it, all else goes first.
+async fn abandon(
+    ctx: &Arc<Context>,
+    step: &AbandonStep,
+    (observed, tried): (&Observed, Tried),
+    pilot: Pilot,
+) -> Result<Action, Error> {
+    let (uid, id) = (observed.object.uid().unwrap_or_default(), &step.client_id);
+    ctx.memory.with(&uid, |known| known.undeleted.insert(id.clone(), BootInstant::now()));
+    let action = fly(ctx, (observed.object.clone(), tried), pilot, Abandon::start(step.clone(), None)).await?;
+    let stays = ctx.memory.with(&uid, |known| known.undeleted.contains_key(id));
+    Ok(if stays && !observed.undeleted.contains(id) { Action::requeue(SOON) } else { action })
 }
 
 /// Renders the Secret anew. What the API server refuses is remembered, and said by the next look.

@@ -31,8 +31,9 @@ impl<'a> Decision<'a> {
             },
             Opened::Unproven => {
                 let message = "C1's list of clients cannot be read to its end, so it is not known whether earlier attempts made clients";
-                // What works goes on being Ready.
-                let works = status::is_ready(&self.status) || status::is_expired(&self.status);
+                // What works goes on being Ready, for what was asked for then.
+                let said = status::is_ready(&self.status) || status::is_expired(&self.status);
+                let works = said && self.status.observed_generation == self.generation();
                 let tell = if works { Self::cannot_be_replaced } else { Self::not_ready };
                 Some(self.with_time(tell(self, Reason::InventoryIncomplete, message)))
             }

@@ -93,9 +93,11 @@ impl<'a> Decision<'a> {
     /// attempt its original's.
     fn suspended(&self) -> Plan {
         let first = self.finalizer_torn_off().or_else(|| self.secret_wins()).or_else(|| self.first_the_truth());
+        if let Some(plan) = first {
+            return plan;
+        }
         // Whoever still has to be restarted uses what was replaced.
-        let due = || self.retiring_due().filter(|_| !self.awaits_restart());
-        match first.or_else(due) {
+        match self.retiring_due().filter(|_| !self.awaits_restart()) {
             Some(plan) if !self.is_held_up(&plan) => plan,
             held_up => Self::unless_idle(self.while_suspended(), held_up),
         }

@@ -40,7 +40,7 @@ impl Decision<'_> {
 
     /// The Secret is what the spec asks for, or becomes it.
     pub(super) fn is_placed(&self) -> bool {
-        !self.is_misplaced() && !self.cannot_become()
+        !self.is_misplaced() && !self.cannot_become() && !self.is_unrendered()
     }
 
     /// The Secret's type, when the spec asks for another: Kubernetes never lets it be changed.

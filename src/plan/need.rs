@@ -254,8 +254,15 @@ impl Decision<'_> {
             Err(look) => return Some(Step::Look(look)),
         };
         let replaced = replaced.into_iter().filter(|r| unnamed(&r.id));
-        let owed: Vec<_> =
-            held.into_iter().chain(replaced.map(|r| status::retiring_anew(r, self.now, overlap))).collect();
+        // Of which C1 does not tell is most likely gone: it ends when that is known, and keeps no place until an overlap is over.
+        let anew = |r: &RetiringClient| {
+            if self.has_failed(&Look::Client(r.id.clone())) {
+                r.clone()
+            } else {
+                status::retiring_anew(r, self.now, overlap)
+            }
+        };
+        let owed: Vec<_> = held.into_iter().chain(replaced.map(anew)).collect();
         if owed.is_empty() {
             return None;
         }

@@ -35,6 +35,8 @@ impl Decision<'_> {
             self.used_until(r).is_none_or(|until| until <= self.now)
                 && !self.secret_names(&r.id)
                 && self.is_settled(r.since.0)
+                // Only by its attempt is its twin known to be ours.
+                && self.strays().all(|(_, _, stray)| stray.attempt != r.attempt)
         });
         // One that C1 does not end, or does not tell of, keeps no other alive.
         self.freest(due.filter_map(|r| self.end(r)))

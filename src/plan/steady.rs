@@ -68,7 +68,9 @@ impl Decision<'_> {
     /// Nobody knows now whether a renewal is due, or a change: what fails is not taken back, to be said anew a moment later.
     pub(super) fn is_blind(&self) -> bool {
         let untold = self.status.client.as_ref().is_some_and(|c| self.has_failed(&Look::Client(c.id.clone())));
-        self.clock_off() || untold || self.o.issuer.as_ref().is_some_and(|issuer| issuer.inventory.is_none())
+        let unread =
+            self.o.issuer.as_ref().is_some_and(|issuer| issuer.inventory.is_none() && issuer.not_ready.is_none());
+        self.clock_off() || untold || unread
     }
 
     /// What is to be said of a credential that works, whether or not it can be replaced; `None`: it was said that it does not,
@@ -76,7 +78,8 @@ impl Decision<'_> {
     fn working(&self, client: &IssuedClient) -> Option<PersonalClientStatus> {
         let past = client.expires_time.as_ref().is_some_and(|t| t.0 <= self.now);
         let lives = matches!(self.presence(client), Presence::Live | Presence::MarkerLost);
-        let unproven = !status::is_ready(&self.status) && (past || !lives || self.is_unrendered());
+        let proven = lives || self.is_said_of_the_spec(client);
+        let unproven = !status::is_ready(&self.status) && (past || !proven || self.is_unrendered());
         if unproven || self.is_unfulfilled(client) {
             return None;
         }
@@ -89,6 +92,14 @@ impl Decision<'_> {
         }
         let base = renewal::with_renewal(&self.o.object, base);
         Some(status::works(&base, &self.holds(), self.generation(), self.now))
+    }
+
+    /// What was said last is of the spec, or of its Secret: the client itself worked all along.
+    fn is_said_of_the_spec(&self, client: &IssuedClient) -> bool {
+        let said = status::ready_reason(&self.status);
+        let of_the_spec = [Reason::Suspended, Reason::SecretConflict, Reason::SecretRefused];
+        of_the_spec.iter().any(|reason| said == Some(reason.as_str()))
+            && self.status.lost_client_id.as_ref() != Some(&client.id)
     }
 
     pub(super) fn holds(&self) -> String {

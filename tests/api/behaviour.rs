@@ -43,5 +43,7 @@ fn is_test(name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let begins = |line: &str| ["fn", "async fn"].iter().any(|kind| line.starts_with(&format!("{kind} {test}()")));
     let attribute = lines.iter().position(|line| begins(line)).and_then(|at| lines.get(at.checked_sub(1)?));
-    declared && attribute.is_some_and(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+    declared
+        && !source.contains("#[ignore")
+        && attribute.is_some_and(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
 }

@@ -72,12 +72,17 @@ async fn a_wall_clock_that_is_set_forth_and_back_replaces_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_c1s_clock_is_an_hour_off_nothing_is_replaced_or_deleted_because_of_time() {
+    nothing_is_done_while_c1_is_off("clocks-ahead", HOUR).await;
+    nothing_is_done_while_c1_is_off("clocks-behind", -HOUR).await;
+}
+
+async fn nothing_is_done_while_c1_is_off(test: &str, by: i64) {
     let spec = json!({"expires": "720h", "rotation": {"overlap": "10m", "maxOverlap": "10m"}});
-    let (world, clock, namespace, first) = with_client("clocks-c1", spec).await;
+    let (world, clock, namespace, first) = with_client(test, spec).await;
     namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
     let second = current(&rotated(&namespace, &first).await).id.clone();
     namespace.ready("client").await;
-    world.c1.advance_clock(HOUR).await;
+    world.c1.advance_clock(by).await;
     world.issuer_reason("default", Reason::ClockSkew).await;
     // By either clock the overlap is over, and the second is due.
     clock.advance(&world.c1, 20 * DAY).await;
@@ -85,7 +90,7 @@ async fn while_c1s_clock_is_an_hour_off_nothing_is_replaced_or_deleted_because_o
     let object = namespace.get("client").await.unwrap();
     assert_eq!(current(&object).id, second);
     assert_eq!(world.c1.live().await.len(), 2, "what was replaced is not deleted either");
-    world.c1.advance_clock(-HOUR).await;
+    world.c1.advance_clock(-by).await;
     rotated(&namespace, &second).await;
     eventually("what was replaced first is deleted", Duration::from_secs(30), async || {
         let live = world.c1.live().await;

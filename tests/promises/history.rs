@@ -11,6 +11,7 @@ use crate::{
     current,
     lifecycle::{another, with_clock},
     looks,
+    restart::workload,
 };
 
 /// Time passes while the operator stands still, as on a machine that sleeps: between the two clocks it sees no difference, which would
@@ -75,6 +76,42 @@ async fn an_event_for_each_thing_that_happens_and_none_twice() {
     looks(&world, 2).await;
     namespace.ready("client").await;
     let expected = ["DeniedByPolicy", "DeniedByPolicy", "Issued", "Issued", "Retired", "Updated"];
+    assert_eq!(told(&namespace).await, expected, "{:#?}", namespace.events("client").await);
+    world.finish().await;
+}
+
+/// Also of what people do to it, and what is done for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_for_what_is_suspended_moved_put_back_and_restarted() {
+    let mut options = with_clock();
+    options.operator_values["rbac"] = json!({"restartWorkloads": true});
+    let mut world = World::start("history-life", options).await;
+    let namespace = world.namespace("ns").await;
+    workload(&world, &namespace, "Deployment", "consumer", json!({})).await;
+    let restart = json!([{"kind": "Deployment", "name": "consumer"}]);
+    namespace.create("client", json!({"rotation": {"restart": restart}})).await;
+    let first = current(&namespace.ready("client").await).id.clone();
+    let says = async |words: &str| {
+        eventually(&format!("an event that says: {words}"), Duration::from_secs(30), async || {
+            let events = namespace.events("client").await;
+            if events.iter().any(|(_, note)| note.contains(words)) { Ok(()) } else { Err(format!("{events:#?}")) }
+        })
+        .await;
+    };
+    namespace.patch("client", json!({"spec": {"suspend": true}})).await;
+    says("suspend is true").await;
+    namespace.patch("client", json!({"spec": {"suspend": null, "secretName": "elsewhere"}})).await;
+    says("Secret elsewhere holds the credential").await;
+    world.c1.patch_client(&first, json!({"allowSourceCidr": ["10.0.0.0/8"]})).await;
+    namespace.event("client", Reason::Drifted).await;
+    namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+    namespace.event("client", Reason::Restarted).await;
+    says(&format!("in place of client {first}")).await;
+    looks(&world, 2).await;
+    world.restart_operator(None).await;
+    looks(&world, 2).await;
+    namespace.ready("client").await;
+    let expected = ["Drifted", "Issued", "Issued", "Issued", "Issued", "Restarted"];
     assert_eq!(told(&namespace).await, expected, "{:#?}", namespace.events("client").await);
     world.finish().await;
 }

@@ -118,6 +118,48 @@ async fn an_attempt_is_resolved_where_it_was_sent() {
     world.finish().await;
 }
 
+/// The name of the issuer changes while C1 makes a client at the former one, whose maker lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_changes_while_a_client_is_made_leaves_one() {
+    let world = World::start("iss-meanwhile", Options::default()).await;
+    another_issuer(&world).await;
+    world.issuer_reason("other", Reason::Connected).await;
+    let namespace = world.namespace("ns").await;
+    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1}}])).await;
+    namespace.create("client", json!({})).await;
+    let open = |object: &PersonalClient| Record::of(object).open.map(|_| ()).ok_or_else(|| "no attempt".to_owned());
+    namespace.until("client", "has an attempt under way", open).await;
+    move_to(&namespace, "other").await;
+    let moved = |object: &PersonalClient| match object.status.as_ref().and_then(|s| s.client.as_ref()) {
+        Some(client) if client.issuer_ref.name == "other" => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    namespace.until("client", "has a client of the other issuer", moved).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_and_back_each_client_ends_where_it_was_made() {
+    let (world, namespace) = with_client("iss-back", with_clock(), json!({})).await;
+    let clock = TestClock::of(&world);
+    let first = current(&namespace.ready("client").await).id.clone();
+    move_to(&namespace, "other").await;
+    namespace.until("client", "has another client", |object| another(object, &first)).await;
+    let second = current(&namespace.ready("client").await).id.clone();
+    move_to(&namespace, "default").await;
+    let object = namespace.until("client", "has a third client", |object| another(object, &second)).await;
+    assert_eq!(current(&object).issuer_ref.name, "default");
+    let retiring: Vec<_> =
+        object.status.iter().flat_map(|s| &s.retiring).map(|r| (&r.id, &*r.issuer_ref.name)).collect();
+    assert_eq!(retiring, [(&first, "default"), (&second, "other")]);
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    clock.advance(&world.c1, 3700).await;
+    retired(&namespace).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_goes_ends_what_it_has_at_either() {
     let (world, namespace) = with_client("iss-gone", Options::default(), json!({})).await;

@@ -299,6 +299,25 @@ async fn a_name_that_changes_while_a_client_is_made_leaves_one_secret() {
     world.finish().await;
 }
 
+/// The same while the client is replaced: what is delivered under the former name moves, and what was replaced has its overlap.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_changes_while_a_client_is_replaced_leaves_one_secret() {
+    let (world, namespace) = with_client("move-rotation", Options::default(), json!({})).await;
+    let object = namespace.ready("client").await;
+    let first = current(&object).clone();
+    let old = namespace.secret("client").await.unwrap();
+    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1}}])).await;
+    namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+    under_way(&namespace, &first.attempt).await;
+    name_it(&namespace, "elsewhere").await;
+    only(&namespace, "elsewhere").await;
+    namespace.until("client", "has another client", |object| another(object, &first.id)).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    assert_eq!(made(&world).await, 2, "it was asked for once");
+    assert!(world.c1.login(&old).await, "its overlap has begun");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_deleted_while_it_moves_leaves_nothing() {
     for (at, secrets) in [("after-Copy", 2), ("before-DeleteSecret", 2), ("after-DeleteSecret", 1)] {

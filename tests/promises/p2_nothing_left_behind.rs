@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use c1_operator::api::{FINALIZER, Reason};
+use c1_operator::api::{FINALIZER, ROTATE_ANNOTATION, Reason};
 use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use testkit::{
@@ -153,6 +153,27 @@ async fn an_object_that_is_deleted_while_the_operator_is_down_leaves_no_client()
     world.restart_operator(None).await;
     namespace.gone("client").await;
     no_client_lives(&world).await;
+    world.finish().await;
+}
+
+/// The same while it is rotated: neither what works goes on, nor what nobody knows, nor what was delivered and not recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_deleted_while_its_rotation_is_interrupted_leaves_nothing() {
+    let mut world = World::start("p2-rotation", Options::default()).await;
+    for (point, clients) in [("after-Intend", 1), ("after-Create", 2), ("after-Deliver", 2), ("after-Record", 2)] {
+        let namespace = world.namespace(&point.to_lowercase()).await;
+        namespace.create("client", json!({})).await;
+        namespace.ready("client").await;
+        world.restart_operator(Some(point)).await;
+        namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+        assert!(world.operator.killed().await, "{point} was never reached");
+        assert_eq!(world.c1.live().await.len(), clients, "{point}");
+        namespace.delete("client").await;
+        world.restart_operator(None).await;
+        namespace.gone("client").await;
+        assert!(namespace.secret("client").await.is_none(), "{point}: its Secret stays");
+        no_client_lives(&world).await;
+    }
     world.finish().await;
 }
 

@@ -2,16 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use c1_operator::api::RECORD_ANNOTATION;
+use c1_operator::{
+    api::{PersonalClient, ROTATE_ANNOTATION},
+    plan::Record,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
-    Api, ResourceExt as _,
+    Api,
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::json;
 use testkit::{Namespace, Operator, Options, World, cluster::OPERATOR_NAMESPACE, eventually};
 
-use crate::all_is_well;
+use crate::{all_is_well, current, lifecycle::another};
 
 const LEASE: &str = "c1-operator";
 const LEASE_DURATION: Duration = Duration::from_secs(5);
@@ -92,15 +95,48 @@ async fn a_replica_that_wakes_up_late_ends_without_harm() {
     let other = world.replica().await;
     let namespace = world.namespace("ns").await;
     assert!(leads(&world.operator).await && !leads(&other).await);
-    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1}}])).await;
+    slow_create(&world).await;
     namespace.create("client", json!({})).await;
-    eventually("an attempt is intended", Duration::from_secs(20), async || {
-        let object = namespace.get("client").await.ok_or("no object")?;
-        if object.annotations().contains_key(RECORD_ANNOTATION) { Ok(()) } else { Err("not yet".to_owned()) }
-    })
-    .await;
+    stands_still(&mut world, &other, &namespace, None).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    handed_back(world, other).await;
+}
+
+/// The same in the middle of a rotation: what was asked for is answered, and what was replaced works for its overlap.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_wakes_up_late_in_a_rotation_ends_without_harm() {
+    let mut world = World::start("replicas-rotation", elected()).await;
+    let other = world.replica().await;
+    let namespace = world.namespace("ns").await;
+    assert!(leads(&world.operator).await && !leads(&other).await);
+    namespace.create("client", json!({})).await;
+    let first = current(&namespace.ready("client").await).clone();
+    let old = namespace.secret("client").await.unwrap();
+    slow_create(&world).await;
+    namespace.patch("client", json!({"metadata": {"annotations": {ROTATE_ANNOTATION: "now"}}})).await;
+    stands_still(&mut world, &other, &namespace, Some(&first.attempt)).await;
+    let object = namespace.until("client", "has another client", |object| another(object, &first.id)).await;
+    assert_eq!(object.status.as_ref().unwrap().last_handled_rotate_at.as_deref(), Some("now"));
+    assert_eq!(object.status.as_ref().unwrap().retiring[0].id, first.id);
+    assert!(world.c1.login(&old).await, "its overlap has begun");
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    handed_back(world, other).await;
+}
+
+async fn slow_create(world: &World) {
+    world.c1.faults(json!([{"operation": "create", "times": 1, "fault": {"kind": "latency", "seconds": 1}}])).await;
+}
+
+/// The leader stands still once it has an attempt under way, other than this one; when the other replica leads and all is Ready, it
+/// wakes up, and ends.
+async fn stands_still(world: &mut World, other: &Operator, namespace: &Namespace, former: Option<&str>) {
+    let intended = |object: &PersonalClient| match Record::of(object).open {
+        Some(open) if former != Some(open.attempt.as_str()) => Ok(()),
+        open => Err(format!("{open:?}")),
+    };
+    namespace.until("client", "has an attempt under way", intended).await;
     world.operator.signal("STOP").await;
-    takes_over(&other).await;
+    takes_over(other).await;
     namespace.ready("client").await;
     let woken = Instant::now();
     world.operator.signal("CONT").await;
@@ -108,8 +144,6 @@ async fn a_replica_that_wakes_up_late_ends_without_harm() {
     assert_eq!(ended.code(), Some(1), "who lost the lease ends");
     eprintln!("ended {:?} after it woke up", woken.elapsed());
     assert!(world.operator.log().contains("the lease is lost"));
-    all_is_well(&world, &[(&namespace, "client")]).await;
-    handed_back(world, other).await;
 }
 
 /// Somebody cleans up too much: the leader makes its Lease again, and goes on.

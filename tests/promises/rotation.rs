@@ -291,6 +291,24 @@ async fn while_suspended_nothing_is_done_and_afterwards_it_happens_once() {
     world.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn while_suspended_a_loss_is_said_and_made_up_for_once_afterwards() {
+    let (world, _, namespace) = with_client("rot-suspend-loss", json!({})).await;
+    let first = id(&namespace).await;
+    namespace.patch("client", json!({"spec": {"suspend": true}})).await;
+    namespace.secrets().delete("client", &kube::api::DeleteParams::default()).await.unwrap();
+    namespace.event("client", Reason::SecretLost).await;
+    namespace.reason("client", Reason::Suspended).await;
+    looks(&world, 2).await;
+    assert!(namespace.secret("client").await.is_none());
+    assert_eq!(made(&world).await, 1, "nothing is minted");
+    namespace.patch("client", json!({"spec": {"suspend": null}})).await;
+    rotated(&namespace, &first).await;
+    all_is_well(&world, &[(&namespace, "client")]).await;
+    assert_eq!(made(&world).await, 2, "once");
+    world.finish().await;
+}
+
 /// What ends, ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_suspended_nothing_is_rendered_but_overlaps_end_and_it_can_be_deleted() {

@@ -59,6 +59,7 @@ async fn name_roles_and_networks_are_changed_in_place() {
     let before = namespace.ready("client").await;
     let secret = namespace.secret("client").await.unwrap();
     let created = calls(&world, "create").await;
+    let had_roles = at_c1(&world, &before).await.scoped_roles;
     let changes: [(Value, So); 3] = [
         (json!({"displayName": "another"}), |c| c.display_name.starts_with("another [k8s ")),
         (json!({"allowSourceCidr": ["127.0.0.0/8"]}), |c| c.allow_source_cidr == ["127.0.0.0/8"]),
@@ -75,6 +76,12 @@ async fn name_roles_and_networks_are_changed_in_place() {
     }
     assert_eq!(at_c1(&world, &before).await.scoped_roles, [role(&world, "system:user").await]);
     assert_eq!(calls(&world, "update").await, 3, "one call each");
+    let all = json!({"displayName": "all", "allowSourceCidr": ["127.0.0.0/16"], "scopedRoles": null});
+    namespace.patch("client", json!({"spec": all})).await;
+    let client = at_c1(&world, &namespace.ready("client").await).await;
+    assert!(client.display_name.starts_with("all [k8s ") && client.allow_source_cidr == ["127.0.0.0/16"], "{client:?}");
+    assert_eq!(client.scoped_roles, had_roles, "the issuer's again");
+    assert_eq!(calls(&world, "update").await, 4, "one call for all three");
     let note = namespace.event("client", Reason::Updated).await;
     assert!(note.contains(&current(&before).id) && note.contains("displayName"), "{note}");
     let after = namespace.secret("client").await.unwrap();

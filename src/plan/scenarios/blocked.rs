@@ -439,6 +439,9 @@ fn what_fails_stays_said_while_nobody_can_see_whether_it_would() {
     case.o.reads.clear();
     case.issuer().inventory = None;
     assert_eq!(case.step(), Step::Nothing);
+    case.issuer().not_ready = Some((Reason::Unreachable, "no answer".into()));
+    let case = settled(case);
+    assert_eq!(says(&case, ConditionType::RenewalFailing), None, "nobody knows when it can be seen again");
     let mut case = not_put_back();
     case.o.reads.clear();
     case.o.failed_looks = vec![Look::Client("client-1".into())];
@@ -459,8 +462,11 @@ fn attempts_that_cannot_be_proven_leave_what_works_ready() {
     let case = at_rest(case);
     assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Issued.as_str()));
     assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::InventoryIncomplete.as_str()));
-    let case = at_rest(expired(case));
+    let mut case = at_rest(expired(case));
     assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Expired.as_str()));
+    // Of what is asked for since nothing is done yet.
+    case.o.object.metadata.generation = Some(2);
+    assert_eq!(case.reason(), Reason::InventoryIncomplete.as_str());
 }
 
 /// It holds the former issuer for what it may have made there.
@@ -492,4 +498,41 @@ fn while_suspended_a_template_that_is_not_applied_is_said() {
         let case = at_rest(case);
         assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Suspended.as_str()));
     }
+}
+
+#[test]
+fn a_change_in_place_does_not_say_that_the_template_is_rendered() {
+    let mut case = Case::ready();
+    case.secret().content = Content::Intact { rendered: false };
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    assert!(matches!(case.step(), Step::Update(step) if !step.placed), "{:?}", case.step());
+    case.secret().content = Content::Intact { rendered: true };
+    assert!(matches!(case.step(), Step::Update(step) if step.placed), "{:?}", case.step());
+}
+
+/// C1 cannot be asked; but nothing was ever wrong with the client.
+#[test]
+fn what_was_said_of_the_spec_alone_is_taken_back_without_c1() {
+    let resumed = |lost: Option<String>| {
+        let mut case = settled(Case::ready());
+        case.o.object.spec.suspend = Some(true);
+        case.o.object.spec.secret_template =
+            Some(SecretTemplate { labels: Some([("team".into(), "a".into())].into()), ..SecretTemplate::default() });
+        case.o.object.metadata.generation = Some(2);
+        let mut case = at_rest(case);
+        assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::Suspended.as_str()));
+        case.o.object.spec.suspend = None;
+        case.o.object.metadata.generation = Some(3);
+        let digest = RenderedTemplate::of(case.o.object.spec.secret_template.as_ref(), None).digest;
+        case.delivered().template.digest = digest;
+        case.secret().content = Content::Intact { rendered: true };
+        case.issuer().inventory = None;
+        case.issuer().not_ready = Some((Reason::Unreachable, "no answer".into()));
+        case.status().lost_client_id = lost;
+        says(&settled(case), ConditionType::Ready)
+    };
+    assert_eq!(resumed(None).as_deref(), Some(Reason::Issued.as_str()));
+    assert_eq!(resumed(Some("client-0".into())).as_deref(), Some(Reason::Issued.as_str()));
+    assert_eq!(resumed(Some("client-1".into())).as_deref(), Some(Reason::Suspended.as_str()), "it was lost once");
 }

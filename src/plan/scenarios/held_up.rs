@@ -88,6 +88,21 @@ fn a_stray_that_c1_does_not_delete_holds_up_neither_another_nor_a_restart_nor_an
     assert_eq!(abandons(&case), "stray-2");
 }
 
+/// Its create took effect twice: nobody would know the other for ours when the first is struck.
+#[test]
+fn a_replaced_client_does_not_end_before_its_twin() {
+    let mut case = two_replaced();
+    case.lists("twin", "former");
+    assert!(matches!(case.step(), Step::Abandon(step) if step.client_id == "twin"), "{:?}", case.step());
+    case.o.undeleted = ["twin".to_owned()].into();
+    assert_eq!(case.step(), Step::Revoke("client-9".into()));
+    case.status().retiring.pop();
+    case.listed().retain(|client| client.id != "client-9");
+    assert!(matches!(case.step(), Step::Abandon(step) if step.client_id == "twin"), "{:?}", case.step());
+    case.listed().retain(|client| client.id != "twin");
+    assert_eq!(case.step(), Step::Revoke("client-0".into()));
+}
+
 #[test]
 fn while_suspended_a_client_that_c1_does_not_end_hides_nothing() {
     let mut case = used(HOUR * 2);
@@ -112,7 +127,10 @@ fn what_a_former_secret_owes_waits_for_no_answer() {
     assert_eq!(look, Look::Client("client-0".into()));
     case.o.failed_looks = vec![look];
     match case.step() {
-        Step::UpdateStatus(status) => assert_eq!(status.retiring[0].id, "client-0", "it may live"),
+        Step::UpdateStatus(status) => {
+            assert_eq!(status.retiring[0].id, "client-0", "it may live");
+            assert!(status.retiring[0].revoke_time.0 < case.now, "it keeps no place for an overlap that it has had");
+        }
         other => panic!("{other:?}"),
     }
     let case = settled(case);
@@ -134,4 +152,16 @@ fn what_the_secret_holds_waits_for_no_answer_before_it_is_replaced() {
     let case = settled(case);
     assert!(matches!(case.step(), Step::Issue(_)), "{:?}", case.step());
     assert_eq!(case.issue().status.retiring[0].id, "client-0");
+}
+
+/// Whether the Secret's client lives decides what counts: till then nothing is said to be lost.
+#[test]
+fn while_suspended_what_the_secret_holds_is_not_judged_without_an_answer() {
+    let mut case = Case::ready();
+    let held = case.delivered();
+    (held.client.id, held.client.attempt) = ("client-2".into(), "second".into());
+    case.o.object.spec.suspend = Some(true);
+    let Step::Look(look) = case.step() else { panic!("{:?}", case.step()) };
+    case.o.failed_looks = vec![look.clone()];
+    assert_eq!(case.step(), Step::Look(look));
 }

@@ -178,3 +178,25 @@ pub const WITHOUT: &[Without] = without![
 pub const WITHOUT_LARGE: &[Without] = without![
     plan.prove_takeover: from(&[Start::Lost], only(&[Event::TearOff], bounds(2, 1, 1))),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule that is new has to be left out somewhere as well, or nobody knows that it is needed.
+    #[test]
+    fn every_rule_is_left_out_somewhere() {
+        let left_out: Vec<&str> = WITHOUT.iter().chain(WITHOUT_LARGE).map(|without| without.rule).collect();
+        let all = format!("{:?}", Rules::ALL);
+        let rules: Vec<&str> = all
+            .split([' ', '{', ','])
+            .filter_map(|word| word.strip_suffix(':'))
+            .filter(|word| !["plan", "requests"].contains(word))
+            .collect();
+        assert!(rules.len() > 20, "{all}");
+        for rule in &rules {
+            assert!(left_out.contains(rule), "{rule} is left out nowhere");
+        }
+        assert_eq!(left_out.len(), rules.len());
+    }
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use c1_operator::{
-    api::{ConditionType, DELIVERED_ANNOTATION, Reason, condition},
+    api::{ConditionType, DELIVERED_ANNOTATION, Lifetime, Reason, condition},
     plan::status,
 };
 use futures::{StreamExt as _, stream};
@@ -172,9 +172,40 @@ impl Stage {
                 wrong.push(format!("client {} of {place} is as somebody has changed it in the console", client.id));
             }
         }
+        wrong.extend(self.not_as_asked(&live).await);
         let live: BTreeSet<&String> = live.iter().map(|client| &client.id).collect();
         for (id, place) in current.iter().filter(|(id, _)| !live.contains(id)) {
             wrong.push(format!("P1: client {id} of {place} does not live"));
+        }
+        wrong
+    }
+
+    /// Objects whose Secret is not under the name that they want, or whose client is not what they ask for, or was made elsewhere.
+    async fn not_as_asked(&self, live: &[LedgerClient]) -> Vec<String> {
+        let mut wrong = vec![];
+        for (place, object) in self.all().await {
+            let status = object.status_or_default();
+            let Some(client) = &status.client else { continue };
+            if status.secret_name.as_deref() != Some(object.secret_name()) {
+                wrong.push(format!("{place} has its Secret under the name {:?}", status.secret_name));
+            }
+            if client.issuer_ref != object.issuer_ref() {
+                wrong.push(format!("{place} has a client of {}", client.issuer_ref));
+            }
+            let Some(shown) = live.iter().find(|shown| shown.id == client.id) else { continue };
+            let name = object.spec.display_name.as_deref().unwrap_or(&place.name);
+            if !shown.display_name.starts_with(&format!("{name} [k8s ")) {
+                wrong.push(format!("{place} has a client that is called {}", shown.display_name));
+            }
+            let lifetime = object.spec.expires.as_ref().and_then(|expires| match expires.get() {
+                Ok(Lifetime::After(lifetime)) => Some(lifetime),
+                _ => None,
+            });
+            let lives =
+                shown.expires_time.and_then(|end| Duration::try_from(end.duration_since(shown.created_at)).ok());
+            if lifetime.is_some_and(|asked| lives.is_none_or(|lives| lives.abs_diff(asked) > Duration::from_secs(2))) {
+                wrong.push(format!("{place} asks for {lifetime:?}, and has a client that lives for {lives:?}"));
+            }
         }
         wrong
     }
