@@ -78,7 +78,7 @@ impl Decision<'_> {
             Bar::Full => {
                 let message =
                     "the replaced clients of earlier changes still live: this one waits until an overlap is over";
-                Plan { wake: self.next_end(), ..told(Reason::Issuing, message) }
+                told(Reason::Issuing, message)
             }
         };
         // While it cannot be replaced time goes on, and should it expire, that is said; and a new template is rendered.

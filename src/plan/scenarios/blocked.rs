@@ -536,3 +536,61 @@ fn what_was_said_of_the_spec_alone_is_taken_back_without_c1() {
     assert_eq!(resumed(Some("client-0".into())).as_deref(), Some(Reason::Issued.as_str()));
     assert_eq!(resumed(Some("client-1".into())).as_deref(), Some(Reason::Suspended.as_str()), "it was lost once");
 }
+
+/// One that has expired, as its spec says nothing of a renewal, with a template that is not applied.
+fn expired_unrendered(case: Case) -> Case {
+    let mut case = expired(case);
+    rotates(&mut case, Rotation { policy: Some(RotationPolicy::Manual), ..Rotation::default() });
+    case.secret().content = Content::Intact { rendered: false };
+    case
+}
+
+#[test]
+fn what_has_expired_is_said_to_be_and_then_rendered_where_it_stays() {
+    let case = expired_unrendered(Case::ready());
+    assert_eq!(case.reason(), Reason::Expired.as_str());
+    let case = settled(case);
+    assert!(matches!(case.step(), Step::Render(_)), "{:?}", case.step());
+    let case = settled(expired_unrendered(taken()));
+    assert_eq!(case.step(), Step::Nothing, "the template is for the Secret that it is to be");
+}
+
+#[test]
+fn while_nothing_can_be_issued_only_what_works_is_rendered_where_it_stays() {
+    let denied = |mut case: Case| {
+        asks(&mut case, "now");
+        case.issuer().namespace_selected = Some(false);
+        case.secret().content = Content::Intact { rendered: false };
+        settled(case)
+    };
+    let works = denied(Case::ready());
+    assert!(matches!(works.step(), Step::Render(_)), "{:?}", works.step());
+    assert_eq!(denied(taken()).step(), Step::Nothing);
+    let mut gone = Case::ready();
+    gone.listed().clear();
+    gone.lists("another", "another");
+    gone.reads(ClientRead::Gone);
+    assert_eq!(denied(gone).step(), Step::Nothing);
+}
+
+#[test]
+fn a_change_that_is_barred_says_so_at_once_and_a_drift_when_it_is_sure() {
+    let mut case = Case::ready();
+    case.issuer().namespace_selected = Some(false);
+    case.o.object.spec.display_name = Some("another".into());
+    case.o.object.metadata.generation = Some(2);
+    case.listed().clear();
+    case.inventory().complete = false;
+    assert_eq!(case.reason(), Reason::DeniedByPolicy.as_str(), "whether C1 shows it does not matter yet");
+    let mut case = settled(Case::ready());
+    case.issuer().namespace_selected = Some(false);
+    case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
+    assert_eq!(case.step(), Step::Look(Look::Client("client-1".into())), "a list may be old");
+}
+
+#[test]
+fn what_was_refused_once_and_is_rendered_now_is_not_said_any_more() {
+    let mut case = settled(Case::ready());
+    case.o.render_refused = Some(refusal(&case));
+    assert_eq!(case.step(), Step::Nothing);
+}

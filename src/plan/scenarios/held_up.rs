@@ -35,7 +35,9 @@ fn while_c1_does_not_tell_of_an_open_attempt_an_expired_credential_is_said_to_be
     case.o.failed_looks = vec![look];
     let plan = case.plan();
     assert_eq!((plan.step, plan.wake), (Step::Nothing, Some(case.now + LOOK_AGAIN)));
-    assert_eq!(expired(case).reason(), Reason::Expired.as_str());
+    let case = expired(case);
+    assert_eq!(case.reason(), Reason::Expired.as_str());
+    assert_eq!(case.plan().wake, Some(case.now + LOOK_AGAIN));
 }
 
 /// Two clients were replaced, and their overlap is over.

@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{super::*, case::Case, servers::GUARDS};
 use crate::{
     api::{
-        DeletionPolicy, Expires, PersonalClientStatus, ROTATE_ANNOTATION, Reason, RetiringClient, Rotation, Workload,
-        WorkloadKind,
+        DeletionPolicy, Expires, PersonalClientStatus, ROTATE_ANNOTATION, Reason, RetiringClient, Rotation,
+        SecretTemplate, Workload, WorkloadKind,
     },
     c1::{Client, CreateRequest},
 };
@@ -144,6 +144,22 @@ fn quota(unsent: bool) -> (Reason, String, bool) {
 
 fn no_answer(unsent: bool) -> (Reason, String, bool) {
     (Reason::Unreachable, "no answer".into(), unsent)
+}
+
+/// Whether it is written over, or made anew because somebody has deleted it meanwhile.
+#[test]
+fn only_a_secret_that_was_there_keeps_another_type() {
+    let typed = || {
+        let mut case = Case::ready();
+        case.o.object.spec.expires = Some(Expires("1h".into()));
+        case.o.object.spec.secret_template =
+            Some(SecretTemplate { type_: Some("example.com/a".into()), ..SecretTemplate::default() });
+        Issuing::start(case).made()
+    };
+    let over = typed().answer(Answer::Done(anchor("8")));
+    assert_eq!(status::ready_reason(over.recorded()), Some(Reason::SecretRefused.as_str()));
+    let anew = typed().answer(Answer::Gone).reads_secret(None).reads_object().answer(Answer::Done(anchor("8")));
+    assert!(status::is_ready(anew.recorded()), "{:?}", anew.recorded());
 }
 
 // Before anything is sent

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     super::*,
     case::Case,
-    renewals::{DAY, HOUR, MINUTE, rotates, settled},
+    renewals::{DAY, HOUR, MINUTE, asks, rotates, settled},
 };
 use crate::api::{IssuedClient, Reason, Rotation, Workload, WorkloadKind};
 
@@ -58,6 +58,14 @@ fn consumers_wait_while_the_credential_is_lost() {
     let mut case = restarting(Duration::from_secs(11), HOUR);
     case.delivered().client.id = "another".into();
     assert!(!matches!(case.step(), Step::Restart(_)));
+    let mut case = restarting(Duration::from_secs(11), HOUR);
+    case.secret().content = Content::Altered;
+    let case = settled(case);
+    assert!(!matches!(case.step(), Step::Restart(_)), "it was altered");
+    // What only is to be replaced is whole.
+    let mut case = restarting(Duration::from_secs(11), HOUR);
+    asks(&mut case, "now");
+    assert!(matches!(case.step(), Step::Restart(_)), "{:?}", case.step());
 }
 
 #[test]
