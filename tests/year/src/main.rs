@@ -68,11 +68,11 @@ async fn main() -> ExitCode {
     for step in 1..=steps {
         let current = stage.secrets().await;
         stage.clock.advance(&stage.c1, STEP).await;
-        // What the step before has replaced was replaced a step ago.
-        probe.log_in(&stage, &format!("step {step}, read an overlap before"), &read).await;
         // Before the operator has done anything, or while it does.
         probe.log_in(&stage, &format!("step {step}, read before it"), &busy(&current)).await;
         rest::until_done(&stage).await;
+        // What the step before has replaced was replaced a step ago; whatever the operator ends now has ended.
+        probe.log_in(&stage, &format!("step {step}, read an overlap before"), &read).await;
         probe.log_in(&stage, &format!("step {step}, current"), &stage.secrets().await).await;
         probe.log_in(&stage, &format!("step {step}, read before it, at its end"), &busy(&current)).await;
         read = current;
