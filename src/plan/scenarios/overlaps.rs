@@ -125,6 +125,12 @@ fn retiring_since(ago: Duration) -> Case {
 }
 
 #[test]
+fn until_its_overlap_is_over_a_replaced_client_is_left_alone() {
+    let case = settled(retiring_since(30 * MINUTE));
+    assert_eq!(case.step(), Step::Nothing);
+}
+
+#[test]
 fn use_until_it_was_replaced_keeps_nothing_alive() {
     let mut case = retiring_since(2 * HOUR);
     let since = case.status().retiring[0].since.0;
