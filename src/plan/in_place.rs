@@ -143,7 +143,7 @@ fn networks(texts: &[String]) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use core::net::IpAddr;
 
     use proptest::prelude::*;
 

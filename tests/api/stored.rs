@@ -138,12 +138,13 @@ async fn kubectl_get_shows_what_matters() {
     let namespace = server.namespace("columns").await;
     let name = namespace.name.as_str();
     let kind = Kind::PersonalClient;
-    server.apply(kind, name, &kind.object("a-client", &json!({}))).await.unwrap();
+    server.apply(kind, name, &kind.object("a-client", &json!({"suspend": true}))).await.unwrap();
     let expires = Time(Timestamp::from_second(4_102_444_800).unwrap());
     let ready =
         json!({"type": "Ready", "status": "True", "reason": "Issued", "message": "", "lastTransitionTime": expires});
+    let failing = json!({"type": "RenewalFailing", "status": "True", "reason": "Unreachable", "message": "", "lastTransitionTime": expires});
     let status = json!({"status": {
-        "observedGeneration": 1, "conditions": [ready], "secretName": "a-secret", "renewalTime": expires,
+        "observedGeneration": 1, "conditions": [ready, failing], "secretName": "a-secret", "renewalTime": expires,
         "client": {
             "id": "blue-whale-12345", "clientId": "x", "attempt": "x", "host": "x", "userId": "x", "displayName": "x",
             "expiresTime": expires, "issuerRef": {"kind": "ClusterClientIssuer", "name": "prod"},
@@ -157,8 +158,8 @@ async fn kubectl_get_shows_what_matters() {
     let end = "2100-01-01T00:00:00Z";
     assert_eq!(row[..6], ["a-client", "True", "Issued", "blue-whale-12345", end, end]);
     let [header, row] = <[_; 2]>::try_from(kubectl(&["get", "pclient", "-n", name, "-o", "wide"])).unwrap();
-    assert_eq!(header[7..], ["SECRET", "ISSUER"]);
-    assert_eq!(row[7..], ["a-secret", "prod"]);
+    assert_eq!(header[7..], ["SECRET", "ISSUER", "SUSPENDED", "RENEWAL FAILING"]);
+    assert_eq!(row[7..], ["a-secret", "prod", "true", "Unreachable"]);
 
     let issuer = Kind::ClusterClientIssuer;
     server.apply(issuer, name, &issuer.object(name, &issuer.least())).await.unwrap();

@@ -25,7 +25,7 @@ mutate() { # NAME CARGO-MUTANTS-ARGS...
   local name=$1 rc=0; shift
   rm -rf -- "${out:?}/${name:?}"
   cargo mutants --package c1-operator --features c1-operator/fault-points --output "$out/$name" \
-    --no-times --timeout 20 --no-shuffle --annotations none "$@" || rc=$?
+    --no-times --timeout 60 --no-shuffle --annotations none "$@" || rc=$?
   # 2: some were missed. 3: some did not end, which the test would not have passed either.
   ((rc == 0 || rc == 2 || rc == 3)) || die "cargo mutants ended with $rc"
 }
