@@ -280,7 +280,7 @@ fn a_question_without_an_answer_is_asked_again_and_takes_nothing_back() {
     let mut case = missing();
     case.o.failed_looks = vec![Look::Client("client-1".into())];
     let plan = case.plan();
-    assert!(plan.wake.is_some_and(|wake| wake <= case.now + LOOK_AGAIN), "{plan:?}");
+    assert!(plan.wake.is_some_and(|wake| wake > case.now && wake <= case.now + LOOK_AGAIN), "{plan:?}");
     let mut case = missing();
     case.reads(ClientRead::Gone);
     let mut case = settled(case);
