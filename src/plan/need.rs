@@ -256,11 +256,7 @@ impl Decision<'_> {
         let replaced = replaced.into_iter().filter(|r| unnamed(&r.id));
         // Of which C1 does not tell is most likely gone: it ends when that is known, and keeps no place until an overlap is over.
         let anew = |r: &RetiringClient| {
-            if self.has_failed(&Look::Client(r.id.clone())) {
-                r.clone()
-            } else {
-                status::retiring_anew(r, self.now, overlap)
-            }
+            if self.is_untold(r) { r.clone() } else { status::retiring_anew(r, self.now, overlap) }
         };
         let owed: Vec<_> = held.into_iter().chain(replaced.map(anew)).collect();
         if owed.is_empty() {
@@ -278,13 +274,19 @@ impl Decision<'_> {
         for client in delivered.replaces.iter().filter(|r| r.id != delivered.client.id && self.is_mine(*r)) {
             match self.read(&client.id) {
                 _ if self.is_listed(&client.id) || !self.is_settled(client.since.0) => living.push(client),
-                None if self.has_failed(&Look::Client(client.id.clone())) => living.push(client),
+                None if self.is_untold(client) => living.push(client),
                 None => return Err(Look::Client(client.id.clone())),
                 Some(Presence::Gone) => {}
                 Some(_) => living.push(client),
             }
         }
         Ok(living)
+    }
+
+    /// C1 was asked whether it lives, has not answered, and shows it in no other way. One that it shows is owed its overlap.
+    fn is_untold(&self, client: &RetiringClient) -> bool {
+        let shown = self.is_listed(&client.id) || !self.is_settled(client.since.0) || self.read(&client.id).is_some();
+        !shown && self.has_failed(&Look::Client(client.id.clone()))
     }
 
     /// Whether a client lives, as far as can be known; `None`: a read would tell.

@@ -392,14 +392,13 @@ fn only_a_client_that_was_said_to_be_gone_is_taken_for_gone_without_an_answer() 
 }
 
 /// The change of what drifted was refused.
-fn not_put_back() -> Case {
-    let mut case = settled(Case::ready());
+fn not_put_back(mut case: Case) -> Case {
     case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
     let shown = case.listed()[0].clone();
     case.reads(ClientRead::Live(Box::new(shown)));
-    let Step::Update(step) = case.step() else { panic!("{:?}", case.step()) };
-    let tried = Step::Update(step).tried(&case.o.object);
-    let failed = status::failure(&case.o.object, &tried, Reason::RequestRejected, "why", case.now);
+    let step = case.step();
+    assert!(matches!(&step, Step::Update(step) if !step.edited), "{step:?}");
+    let failed = status::failure(&case.o.object, &step.tried(&case.o.object), Reason::RequestRejected, "why", case.now);
     case.o.object.status = Some(failed);
     case
 }
@@ -409,14 +408,7 @@ fn what_cannot_be_put_back_takes_nothing_back() {
     let mut case = Case::ready();
     case.o.object.spec.secret_template = Some(template("example.com/a"));
     case.o.object.metadata.generation = Some(2);
-    let mut case = at_rest(case);
-    case.listed()[0].allow_source_cidr = vec!["10.0.0.0/8".into()];
-    let shown = case.listed()[0].clone();
-    case.reads(ClientRead::Live(Box::new(shown)));
-    let step = case.step();
-    assert!(matches!(&step, Step::Update(step) if !step.edited), "{step:?}");
-    let failed = status::failure(&case.o.object, &step.tried(&case.o.object), Reason::RequestRejected, "why", case.now);
-    case.o.object.status = Some(failed);
+    let case = not_put_back(at_rest(case));
     assert_eq!(case.step(), Step::Nothing);
     assert_eq!(says(&case, ConditionType::Ready).as_deref(), Some(Reason::SecretRefused.as_str()));
     assert_eq!(says(&case, ConditionType::RenewalFailing).as_deref(), Some(Reason::RequestRejected.as_str()));
@@ -434,19 +426,19 @@ fn what_cannot_be_put_back_takes_nothing_back() {
 /// A restart has read no list yet; or C1 does not answer.
 #[test]
 fn what_fails_stays_said_while_nobody_can_see_whether_it_would() {
-    assert_eq!(not_put_back().step(), Step::Nothing);
-    let mut case = not_put_back();
+    assert_eq!(not_put_back(settled(Case::ready())).step(), Step::Nothing);
+    let mut case = not_put_back(settled(Case::ready()));
     case.o.reads.clear();
     case.issuer().inventory = None;
     assert_eq!(case.step(), Step::Nothing);
     case.issuer().not_ready = Some((Reason::Unreachable, "no answer".into()));
     let case = settled(case);
     assert_eq!(says(&case, ConditionType::RenewalFailing), None, "nobody knows when it can be seen again");
-    let mut case = not_put_back();
+    let mut case = not_put_back(settled(Case::ready()));
     case.o.reads.clear();
     case.o.failed_looks = vec![Look::Client("client-1".into())];
     assert_eq!(case.step(), Step::Nothing);
-    let mut case = not_put_back();
+    let mut case = not_put_back(settled(Case::ready()));
     case.o.reads.clear();
     case.listed()[0].allow_source_cidr.clear();
     let case = settled(case);
