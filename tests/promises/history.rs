@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// Time passes while the operator stands still, as on a machine that sleeps: between the two clocks it sees no difference, which would
-/// be said.
+/// be said. Nor does it stand still in a login: C1 would find that one too old, and that would be said too.
 async fn pass(world: &World, clock: &TestClock, seconds: i64) {
+    looks(world, 1).await;
     world.operator.signal("STOP").await;
     clock.advance(&world.c1, seconds).await;
     world.operator.signal("CONT").await;
