@@ -136,7 +136,7 @@ pub struct RunArgs {
     #[arg(long, env = "C1_OPERATOR_DEFAULT_ISSUER")]
     pub default_issuer: Option<PathBuf>,
 
-    /// Serve only these namespaces, so that no role for the whole cluster is needed. Absent: all.
+    /// Serve only these namespaces, so that no right to the Secrets of others is needed. Absent: all.
     #[arg(long, env = "C1_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
 

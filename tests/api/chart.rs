@@ -163,7 +163,8 @@ fn one_lease_and_no_other() {
     }
 
     let alone = render(&["--set", "leaderElection.enabled=false"]);
-    assert_eq!(lease(&arguments(&alone)), ["--leader-elect=false"]);
+    let named = ["--leader-elect=false", "--lease-name=c1-operator"];
+    assert_eq!(lease(&arguments(&alone)), named, "the name stays: it tells shards from each other");
     assert!(!container(&alone)["env"].to_string().contains("IDENTITY"));
     let elsewhere = render(&["--set", "rbac.create=false"]);
     for objects in [&alone, &elsewhere] {
@@ -231,6 +232,11 @@ fn alerts_are_about_documented_metrics() {
         let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let metrics: Vec<&str> = words.filter(|word| word.starts_with("c1_operator_")).collect();
         assert!(!metrics.is_empty(), "{rule}");
+        assert_eq!(
+            expression.matches("job=\"c1-operator-metrics\"").count(),
+            metrics.len(),
+            "prometheusRule.matchers: {rule}"
+        );
         for metric in metrics {
             let (name, kind) = metric.strip_suffix("_total").map_or((metric, "gauge"), |name| (name, "counter"));
             assert!(

@@ -83,6 +83,16 @@ async fn shards_by_label_serve_each_object_once() {
     namespace.delete("nobodys").await;
     namespace.delete("third").await;
     namespace.gone("third").await;
+    eventually(
+        "a shard says nothing of an issuer that it does not need any more",
+        Duration::from_secs(20),
+        async || match other.metric("c1_operator_issuer_inventory_timestamp_seconds", &["name=\"default\""]).await {
+            None => Ok(()),
+            Some(time) => Err(format!("last read at {time}")),
+        },
+    )
+    .await;
+    assert!(world.operator.metric("c1_operator_issuer_ready", &["name=\"default\""]).await.is_some(), "the other does");
     assert!(other.terminate().await.success());
     world.finish().await;
 }
