@@ -54,7 +54,8 @@ pub struct PersonalClientSpec {
     /// when it has none. C1 cannot prolong a client: a change issues a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Expires>,
-    /// From which networks the client may be used: the issuer's default when absent, every network when it has none.
+    /// From which networks the client may be used, as C1 sees them (behind NAT not those of pods): the issuer's default
+    /// when absent, every network when it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "cidrs_schema")]
     pub allow_source_cidr: Option<Vec<String>>,

@@ -20,4 +20,5 @@ mod personal_clients;
 mod rights;
 mod server;
 mod stored;
+mod teams;
 mod transitions;
