@@ -135,6 +135,12 @@ impl<'a> Decision<'a> {
         Marker::parse(&client.display_name).is_some_and(|m| m.is_of(&self.marker_owner))
     }
 
+    /// Whether C1 says that somebody has used a client: a list may not know yet what a read by id does.
+    fn is_known_used(&self, listed: &Client) -> bool {
+        let read = self.o.reads.get(&listed.id);
+        listed.last_used_at.is_some() || matches!(read, Some(ClientRead::Live(client)) if client.last_used_at.is_some())
+    }
+
     /// What a read of this client said, if there was one.
     pub(super) fn read(&self, id: &str) -> Option<Presence> {
         Some(match self.o.reads.get(id)? {
@@ -206,7 +212,7 @@ impl<'a> Decision<'a> {
             return Opened::Young(self.now + old_in);
         }
         if let Some((_, client, _)) = self.listed().find(|(_, _, m)| m.attempt == open.attempt) {
-            return if client.last_used_at.is_some() { Opened::Used } else { Opened::Found(client) };
+            return if self.is_known_used(client) { Opened::Used } else { Opened::Found(client) };
         }
         let reached = self.reach(open);
         let view = reached.or_else(|| self.o.issuer.as_ref().filter(|_| !self.is_first_look(&open.issuer_ref)));

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     api::{
-        DeletionPolicy, DurationText, Expires, IssuedClient, IssuerRef, PersonalClientSpec, RECORD_ANNOTATION,
-        ROTATE_ANNOTATION, Reason, Rotation, RotationPolicy, SecretTemplate, Workload, WorkloadKind,
+        ABANDON_ANNOTATION, DeletionPolicy, DurationText, Expires, IssuedClient, IssuerRef, PersonalClientSpec,
+        RECORD_ANNOTATION, ROTATE_ANNOTATION, Reason, Rotation, RotationPolicy, SecretTemplate, Workload, WorkloadKind,
     },
     c1::Client,
 };
@@ -35,8 +35,8 @@ pub(super) fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
         prop_oneof![3 => Just(0), 1 => 1..4_usize],
         prop_oneof![3 => Just(0), 1 => 1..4_usize],
     );
-    (spec, world, life, wishes(), pasts()).prop_map(
-        |((expires, display_name, retain, no_roles), (flags, secret, content, ahead), life, wishes, past)| {
+    (spec, world, life, wishes(), pasts(), rarely::<6>()).prop_map(
+        |((expires, display_name, retain, no_roles), (flags, secret, content, ahead), life, wishes, past, sights)| {
             let [new, deleting, unlisted, empty, clock_off, no_identity, no_issuer, open] = flags;
             let (servers, mut replica) = if new {
                 let servers = servers();
@@ -102,9 +102,28 @@ pub(super) fn observations() -> impl Strategy<Value = (Observed, Timestamp)> {
             lives(&mut o, now, life);
             wish(&mut o.object.spec, wishes);
             has_been(&mut o, now, past);
+            is_seen(&mut o, now, sights);
             (o, now)
         },
     )
+}
+
+/// From where it is looked at, and what somebody lets go.
+fn is_seen(o: &mut Observed, now: Timestamp, flags: [bool; 6]) {
+    let [cached, incomplete, ending, abandoned, stale, all_rights] = flags;
+    o.live = !cached;
+    o.namespace_terminating = ending;
+    if abandoned {
+        o.object.metadata.annotations.get_or_insert_default().insert(ABANDON_ANNOTATION.into(), "true".into());
+    }
+    if stale {
+        o.as_of = now - SignedDuration::from_hours(1);
+    }
+    let Some(issuer) = &mut o.issuer else { return };
+    issuer.full_permissions = all_rights;
+    if let Some(inventory) = issuer.inventory.as_mut().filter(|_| incomplete) {
+        inventory.complete = false;
+    }
 }
 
 /// What people write as a duration.

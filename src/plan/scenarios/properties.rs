@@ -24,7 +24,9 @@ fn fails(o: &mut Observed, now: Timestamp) -> bool {
         o.object.status = Some(status::failure(&o.object, &tried, reason, "no", now));
     };
     match step {
-        Step::Nothing | Step::Look(Look::Live) | Step::Claim(_) | Step::Remove(_) | Step::Strike(_) => return false,
+        Step::Nothing | Step::Claim(_) | Step::Remove(_) | Step::Strike(_) => return false,
+        Step::Look(Look::Live) if o.live => return false,
+        Step::Look(Look::Live) => o.live = true,
         Step::Look(look) if o.failed_looks.contains(&look) => return false,
         Step::Look(look) => o.failed_looks.push(look),
         Step::UpdateStatus(status) => o.object.status = Some(*status),

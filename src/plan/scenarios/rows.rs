@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     api::{Expires, FINALIZER, IssuerRef, Reason, Rotation, RotationPolicy},
+    c1::Client,
     plan::SecretView::Absent,
 };
 
@@ -330,9 +331,20 @@ fn a_client_that_was_used_is_left_to_people() {
     let mut case = begun(HOUR);
     let now = case.now;
     case.lists("made", "a").last_used_at = Some(now);
-    let record = case.issue().record;
-    assert_eq!(record.open.unwrap().attempt, case.o.fresh_attempt);
-    assert!(!Record { open: None, ..record }.is_abandoned("a"));
+    let left = |case: &Case| {
+        let record = case.issue().record;
+        assert_eq!(record.open.as_ref().unwrap().attempt, case.o.fresh_attempt);
+        assert!(!Record { open: None, ..record }.is_abandoned("a"));
+    };
+    left(&case);
+    // A list may lag behind a read.
+    let listed = case.listed().last_mut().unwrap();
+    listed.last_used_at = None;
+    let read = Client { last_used_at: Some(now), ..listed.clone() };
+    case.o.reads.insert("made".into(), ClientRead::Live(Box::new(read.clone())));
+    left(&case);
+    case.o.reads.insert("made".into(), ClientRead::Live(Box::new(Client { last_used_at: None, ..read })));
+    assert!(matches!(case.step(), Step::Abandon(_)));
 }
 
 #[test]

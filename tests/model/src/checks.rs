@@ -63,18 +63,25 @@ const ROTATIONS: &[Start] = &[Start::Edited, Start::Retaining];
 /// Of what is later than that: nothing is under way.
 const QUIET: &[Start] = &[Start::Ready, Start::Rotated, Start::Open, Start::FirstOpen];
 /// What takes an object away, and makes it anew.
-const REMOVALS: &[Event] = &[Event::Delete, Event::TearOff, Event::Recreate];
+const REMOVALS: &[Event] = &[Event::Delete, Event::TearOff, Event::Recreate, Event::Use];
 
 /// What comes in the way of a credential that is asked for.
-const ASKED: &[Event] = &[Event::Rotate, Event::Delete, Event::DeleteSecret, Event::TearOff];
+const ASKED: &[Event] = &[Event::Rotate, Event::Delete, Event::DeleteSecret, Event::TearOff, Event::Use];
 
 const fn asked(bounds: Bounds) -> Bounds {
     Bounds { starts: &[Start::Requested], interventions: ASKED, ..bounds }
 }
 
 /// What comes in the way of a change in place.
-const CHANGED: &[Event] =
-    &[Event::EditInPlace, Event::EditSpec, Event::Delete, Event::DeleteClient, Event::Rename, Event::TearOff];
+const CHANGED: &[Event] = &[
+    Event::EditInPlace,
+    Event::EditSpec,
+    Event::Delete,
+    Event::DeleteClient,
+    Event::Rename,
+    Event::TearOff,
+    Event::Use,
+];
 
 const fn changed(bounds: Bounds) -> Bounds {
     Bounds { starts: &[Start::EditedInPlace], interventions: CHANGED, ..bounds }
@@ -89,6 +96,7 @@ const MOVED: &[Event] = &[
     Event::Delete,
     Event::AlterSecret,
     Event::DeleteSecret,
+    Event::Use,
 ];
 
 const fn moved(start: &'static [Start], bounds: Bounds) -> Bounds {

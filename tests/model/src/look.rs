@@ -17,28 +17,43 @@ use c1_operator::{
     },
 };
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::{
     c1::AtC1,
     memo::{self, Memo},
     print::Printed,
-    replica::{Caller, List, Looking, Mishap, Replica, Work, restarted, struck},
+    replica::{Answers, Caller, List, Looking, Mishap, Question, Replica, Work, restarted, struck},
     rules::Rules,
     situations::{Situation, reached},
-    world::{CLUSTER, HOST, State, TIMING, owner, time, user_of},
+    world::{CLUSTER, HOST, State, TIMING, is_deleting, owner, time, user_of},
 };
 
 impl State {
-    /// Reads C1's list; `lags`: clients that are younger than C1 may need are not shown.
+    /// Reads C1's list; `lags`: as [`Self::shown`].
     pub fn list(&mut self, r: usize, lags: bool) {
-        let live = self.clients.iter().filter(|c| c.live && !(lags && self.is_young(c)));
-        let clients = live.map(|c| Client::clone(&c.client)).collect();
+        let clients = self.clients.iter().filter_map(|c| self.shown(c, lags)).collect();
         self.replicas[r].list = Some(Printed::new(List { began: self.now, clients }));
+    }
+
+    /// A client as C1 shows it; `lags`: not what is younger than C1 may need.
+    fn shown(&self, client: &AtC1, lags: bool) -> Option<Client> {
+        if !client.live || (lags && self.is_young(client)) {
+            return None;
+        }
+        let mut shown = Client::clone(&client.client);
+        shown.last_used_at = shown.last_used_at.filter(|used| !(lags && self.is_recent(*used)));
+        Some(shown)
     }
 
     /// Whether C1 may not show a client yet.
     pub fn is_young(&self, client: &AtC1) -> bool {
-        let settle = u32::try_from(TIMING.settle.as_secs()).unwrap_or(u32::MAX);
-        client.client.created_at.is_some_and(|made| made + Duration::from_secs(settle.into()) > time(self.now))
+        client.client.created_at.is_some_and(|made| self.is_recent(made))
+    }
+
+    /// Whether C1 may not show yet what happened then.
+    fn is_recent(&self, then: Timestamp) -> bool {
+        then + TIMING.settle > time(self.now)
     }
 
     /// Reads the object from the API server.
@@ -46,13 +61,8 @@ impl State {
         let object = self.object.clone();
         let replica = &mut self.replicas[r];
         replica.looking = object.map(|object| {
-            let before = replica.looking.take();
-            Looking {
-                object: Some(object),
-                listed: before.as_ref().map_or_else(|| Printed::new(BTreeSet::new()), |l| l.listed.clone()),
-                as_of: before.as_ref().and_then(|l| l.as_of),
-                reads: before.map_or_else(|| Printed::new(BTreeMap::new()), |l| l.reads),
-            }
+            let begun = replica.looking.take();
+            Looking { object: Some(object), ..begun.unwrap_or_else(Looking::begin) }
         });
     }
 
@@ -77,7 +87,7 @@ impl State {
     }
 
     /// Reads the Secret, decides, and begins what is to be done; evidence that is missing is fetched.
-    pub fn decide(&mut self, r: usize, lags: bool, rules: &Rules) {
+    pub fn decide(&mut self, r: usize, answers: Answers, rules: &Rules) {
         if !self.replicas[r].has_object() {
             self.read_object(r);
         }
@@ -87,7 +97,7 @@ impl State {
         let decided = self.decided(r, &object, &looking, false, rules);
         match &decided.step {
             Step::Nothing => {}
-            Step::Look(look) => self.fetch(r, looking, look.clone(), &decided.observed, lags),
+            Step::Look(look) => self.ask(r, looking, look.clone(), &decided.observed, answers),
             _ => self.begin(r, &decided, rules),
         }
     }
@@ -101,13 +111,13 @@ impl State {
         blind: bool,
         rules: &Rules,
     ) -> Rc<Decided> {
-        let Replica { list, looking: _, work: _, seen, unsent, deleted, undeleted } = &self.replicas[r];
+        let Replica { list, looking: _, work: _, seen, unsent, deleted, undeleted, unanswered } = &self.replicas[r];
         // Whatever `observe` asks for.
         let on = (
             (object, blind, self.now, self.names, rules),
             (&self.secret, &self.aside, self.is_elsewhere),
             (&looking.as_of, &looking.reads, &looking.listed),
-            (list, seen, unsent, deleted, undeleted),
+            (list, seen, unsent, deleted, (undeleted, unanswered)),
         );
         memo::of(&DECIDED, &on, || {
             let mut observed = self.observe(r, object, looking);
@@ -156,7 +166,7 @@ impl State {
             unsent,
             deleted: replica.deleted.clone(),
             undeleted: replica.undeleted.clone(),
-            failed_looks: vec![],
+            failed_looks: self.unanswered(r, object),
             render_refused: None,
             move_refused: None,
             tidy_failed: false,
@@ -165,6 +175,33 @@ impl State {
             fresh_attempt: format!("n{}", self.names + 1),
             timing: TIMING,
         }
+    }
+
+    /// What C1 did not answer a moment ago.
+    fn unanswered(&self, r: usize, object: &PersonalClient) -> Vec<Look> {
+        let unanswered = self.replicas[r].unanswered.iter();
+        unanswered.filter(|(uid, _)| object.metadata.uid.as_ref() == Some(uid)).map(|(_, asked)| asked.look()).collect()
+    }
+
+    /// Fetches evidence, and remembers what C1 did not tell; what does not need that is decided on then.
+    fn ask(&mut self, r: usize, mut looking: Looking, look: Look, observed: &Observed, answers: Answers) {
+        if let Some(question) = Question::of(&look) {
+            if looking.missed.contains(&question) {
+                return;
+            }
+            let of = (observed.object.metadata.uid.clone().unwrap_or_default(), question.clone());
+            if answers == Answers::Missing {
+                reached(Situation::Unanswered);
+                self.replicas[r].unanswered.insert(of);
+                (looking.object, looking.as_of) = (None, looking.as_of.or(Some(self.now)));
+                looking.missed.insert(question);
+                // A removal waits.
+                self.replicas[r].looking = Some(looking).filter(|_| !is_deleting(&observed.object));
+                return;
+            }
+            self.replicas[r].unanswered.remove(&of);
+        }
+        self.fetch(r, looking, look, observed, answers == Answers::Lagging);
     }
 
     fn fetch(&mut self, r: usize, mut looking: Looking, look: Look, observed: &Observed, lags: bool) {
@@ -184,8 +221,8 @@ impl State {
                 let caller = observed.caller(&id).map(|(_, identity)| identity.user_id);
                 let user_id = caller.unwrap_or_else(|| user_of(&observed.object.issuer_ref()).into());
                 let found = self.client(&id).filter(|c| c.client.user_id == user_id);
-                let found = found.filter(|c| c.live && !(lags && self.is_young(c)));
-                let read = found.map_or(ClientRead::Gone, |c| ClientRead::Live(Box::new(Client::clone(&c.client))));
+                let found = found.and_then(|c| self.shown(c, lags));
+                let read = found.map_or(ClientRead::Gone, |c| ClientRead::Live(Box::new(c)));
                 let mut reads = BTreeMap::clone(&looking.reads);
                 reads.insert(id, read);
                 looking.reads = Printed::new(reads);
@@ -292,9 +329,14 @@ impl State {
         let used = |id: &str| known(observed, id).is_some_and(|c| c.last_used_at.is_some());
         if let Step::Abandon(step) = step
             && step.burn
-            && used(&step.client_id)
         {
-            self.broken.get_or_insert("P4: a client of an open attempt is abandoned that somebody uses");
+            if used(&step.client_id) {
+                self.broken.get_or_insert("P4: a client of an open attempt is abandoned that somebody uses");
+            } else if let Some(client) = self.client_mut(&step.client_id).filter(|c| c.client.last_used_at.is_some()) {
+                // C1 does not show yet that somebody uses it, and a restored backup knows nothing else of it.
+                client.replaced = None;
+                reached(Situation::UseUnseen);
+            }
         }
         for id in doomed {
             let attempt = self.client(id).and_then(AtC1::attempt).unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::{
     events::Event,
     print::fingerprint,
     promises,
-    replica::{Mishap, Replica, Work},
+    replica::{Answers, Mishap, Replica, Work},
     rest::{self, Known},
     rules::Rules,
     situations::{Situation, reached},
@@ -51,8 +51,8 @@ pub enum Action {
     List(usize, bool),
     /// A replica reads the object.
     Look(usize),
-    /// It reads the Secret, the object before that if it has not, and decides; whether what C1 answers lags.
-    Decide(usize, bool),
+    /// It reads the Secret, the object before that if it has not, and decides, by what C1 answers.
+    Decide(usize, Answers),
     /// It decides by its caches, which have missed the Secret.
     DecideBlindly(usize),
     /// It performs its next effect.
@@ -67,6 +67,17 @@ pub enum Action {
     Tick(u32),
     /// Somebody does something.
     Event(Event),
+}
+
+impl Action {
+    /// The same, if nothing goes wrong in it at C1.
+    fn undisturbed(self) -> Option<Self> {
+        match self {
+            Self::List(r, true) => Some(Self::List(r, false)),
+            Self::Decide(r, Answers::Lagging | Answers::Missing) => Some(Self::Decide(r, Answers::Plain)),
+            _ => None,
+        }
+    }
 }
 
 /// Of UIDs and attempts on one path, if it does not go on and on.
@@ -98,10 +109,9 @@ impl Model for Protocol {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         state.take(action, &self.rules);
-        if let Action::List(r, true) | Action::Decide(r, true) = action {
+        if let Some(same) = action.undisturbed() {
             // Only where it makes a difference.
             let mut plain = last.clone();
-            let same = if let Action::List(..) = action { Action::List(r, false) } else { Action::Decide(r, false) };
             plain.take(same, &self.rules);
             (plain.left, plain.mishaps) = (state.left, state.mishaps);
             if plain == state {
@@ -144,8 +154,10 @@ impl Protocol {
                 if (state.replicas.len() == 1 || !alone) && !replica.has_object() {
                     actions.push(Action::Look(r));
                 }
-                actions
-                    .extend([false, true].iter().filter(|lags| faults || !**lags).map(|lags| Action::Decide(r, *lags)));
+                actions.push(Action::Decide(r, Answers::Plain));
+                if faults {
+                    actions.extend([Answers::Lagging, Answers::Missing].map(|answers| Action::Decide(r, answers)));
+                }
                 if state.may_decide_blindly(r, &self.rules) {
                     actions.push(Action::DecideBlindly(r));
                 }
@@ -183,10 +195,10 @@ impl State {
                 self.mishaps += u8::from(lags);
             }
             Action::Look(r) => self.read_object(r),
-            Action::Decide(r, lags) => {
-                self.decide(r, lags, rules);
-                self.spend(lags);
-                self.mishaps += u8::from(lags);
+            Action::Decide(r, answers) => {
+                self.decide(r, answers, rules);
+                self.spend(answers != Answers::Plain);
+                self.mishaps += u8::from(answers == Answers::Lagging);
             }
             Action::DecideBlindly(r) => self.decide_blindly(r, rules),
             Action::Act(r, mishap) => {
@@ -203,6 +215,8 @@ impl State {
             Action::Land(index) => self.land_late(index),
             Action::Tick(seconds) => {
                 self.now += seconds;
+                // Either leap is longer than that is remembered.
+                self.replicas.iter_mut().for_each(|replica| replica.unanswered.clear());
                 self.left.ticks = self.left.ticks.saturating_sub(1);
             }
             Action::Event(event) => self.happen(event),

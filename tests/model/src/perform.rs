@@ -111,7 +111,7 @@ impl State {
         }
         if matches!(answer, Answer::Conflict) {
             match effect {
-                Effect::Intend { .. } => reached(Situation::TwoIntend),
+                Effect::Intend { .. } if self.replicas.len() > 1 => reached(Situation::TwoIntend),
                 Effect::Deliver { .. } => reached(Situation::DeliverConflict),
                 Effect::Record { .. } => reached(Situation::RecordConflict),
                 _ => {}
@@ -219,9 +219,11 @@ impl State {
                 (secret.uid.clone(), over.fence.clone())
             }
         };
-        let (now, former) = (self.now, self.held());
+        let now = self.now;
         let record = self.object.as_ref().map(|o| Record::of(o)).unwrap_or_default();
         let current = self.object.as_ref().and_then(|o| o.status_or_default().client).map(|c| c.id);
+        // Where somebody has altered the Secret, or taken it away, consumers have the credential that status names.
+        let former = self.held().or_else(|| current.clone());
         if let Some(client) = former.and_then(|id| self.client_mut(&id)).filter(|c| c.live) {
             // Of an abandoned attempt, delivered late where no Secret could be fenced: it never was the object's credential.
             // It gets an overlap, too, but a replica that stood still before its delete may cut that short.

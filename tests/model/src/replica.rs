@@ -6,7 +6,7 @@ use c1_operator::{
     api::{IssuerRef, PersonalClient, PersonalClientStatus},
     c1::Client,
     plan::{
-        Anchor, ClientRead, Effect, Flight, Record, SecretView,
+        Anchor, ClientRead, Effect, Flight, Look, Record, SecretView,
         status::{self, Tried},
     },
 };
@@ -30,6 +30,47 @@ pub struct Replica {
     pub deleted: BTreeSet<String>,
     /// Those whose deletion C1 did not confirm.
     pub undeleted: BTreeSet<String>,
+    /// What C1 did not answer a moment ago, and for which object.
+    pub unanswered: BTreeSet<(String, Question)>,
+}
+
+/// What C1 is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Question {
+    /// A list, by this issuer.
+    List(IssuerRef),
+    /// A client by id.
+    Client(String),
+}
+
+impl Question {
+    /// Of a look at C1.
+    pub fn of(look: &Look) -> Option<Self> {
+        match look {
+            Look::Live => None,
+            Look::List(at) => Some(Self::List(at.clone())),
+            Look::Client(id) => Some(Self::Client(id.clone())),
+        }
+    }
+
+    /// The look that asks it.
+    pub fn look(&self) -> Look {
+        match self {
+            Self::List(at) => Look::List(at.clone()),
+            Self::Client(id) => Look::Client(id.clone()),
+        }
+    }
+}
+
+/// What C1 answers to the question of a decision, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answers {
+    /// All that it has.
+    Plain,
+    /// Not what is so new that it need not show it yet.
+    Lagging,
+    /// Nothing.
+    Missing,
 }
 
 impl Replica {
@@ -63,6 +104,21 @@ pub struct Looking {
     pub reads: Printed<BTreeMap<String, ClientRead>>,
     /// At which issuers a list was read for it.
     pub listed: Printed<BTreeSet<IssuerRef>>,
+    /// What C1 did not answer while it was being made.
+    pub missed: BTreeSet<Question>,
+}
+
+impl Looking {
+    /// One that has seen nothing yet.
+    pub fn begin() -> Self {
+        Self {
+            object: None,
+            as_of: None,
+            reads: Printed::new(BTreeMap::new()),
+            listed: Printed::new(BTreeSet::new()),
+            missed: BTreeSet::new(),
+        }
+    }
 }
 
 /// The effect that comes next: its caller has looked at the time, and may stand still before it for as long as it likes.

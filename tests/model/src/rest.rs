@@ -16,7 +16,7 @@ use crate::{
     model::Action,
     print::fingerprint,
     promises,
-    replica::{Mishap, Work},
+    replica::{Answers, Mishap, Work},
     rules::Rules,
     world::{Delivery, End, LONG, Left, NAME, SHORT, State, is_deleting},
 };
@@ -165,7 +165,7 @@ impl Run<'_> {
         for r in self.order() {
             self.step(Action::List(r, false));
             for look in 0.. {
-                self.step(Action::Decide(r, false));
+                self.step(Action::Decide(r, Answers::Plain));
                 if self.state.replicas[r].looking.is_none() {
                     break;
                 }

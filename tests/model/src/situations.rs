@@ -45,6 +45,8 @@ situations! {
     Removed: "an object is let go",
     Torn: "finalizer and record are torn off while an attempt is open",
     RestoredUsed: "after a restore, the open attempt's client was used",
+    Unanswered: "C1 does not answer a question",
+    UseUnseen: "a client is abandoned that somebody uses, which C1 does not show yet",
     RestoredGone: "after a restore, the Secret holds a client that is gone",
 }
 

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 
 use crate::{
     events::Event,
-    replica::{Mishap, Replica, Work},
+    replica::{Answers, Mishap, Replica, Work},
     rest,
     rules::Rules,
     world::{Left, State},
@@ -127,6 +127,6 @@ fn go_on(state: &mut State) {
         state.act(0, Mishap::None, &Rules::ALL);
     } else {
         state.list(0, false);
-        state.decide(0, false, &Rules::ALL);
+        state.decide(0, Answers::Plain, &Rules::ALL);
     }
 }

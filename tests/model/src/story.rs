@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     model::Action,
-    replica::Mishap,
+    replica::{Answers, Mishap},
     world::{OVERLAP, SHORT, State},
 };
 
@@ -19,10 +19,14 @@ impl State {
                 format!("{} reads C1's list{}", name(r), if lags { ", which lags" } else { "" })
             }
             Action::Look(r) => format!("{} reads the object", name(r)),
-            Action::Decide(r, lags) => {
+            Action::Decide(r, answers) => {
                 let what = if self.replicas[r].has_object() { "reads the Secret and decides" } else { "looks" };
-                let lags = if lags { "; what C1 answers lags" } else { "" };
-                format!("{} {what}{lags}", name(r))
+                let answers = match answers {
+                    Answers::Plain => "",
+                    Answers::Lagging => "; what C1 answers lags",
+                    Answers::Missing => "; C1 does not answer",
+                };
+                format!("{} {what}{answers}", name(r))
             }
             Action::DecideBlindly(r) => format!("{} decides by caches that have missed the Secret", name(r)),
             Action::Act(r, mishap) => format!("{}: {}{mishap}", name(r), self.replicas[r].next_effect()),
