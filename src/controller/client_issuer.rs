@@ -105,7 +105,8 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
     // Whoever only waits for something to come to light does not hold it, but wants it looked at.
     let served = if users > 0 { users } else { count(&ctx, |object| near(object).any(|near| near == key)) };
     if !ctx.config.shard.serves(&key, served) {
-        // It is not looked at any more: what was last known of it would grow stale, and be an alert.
+        // It is not looked at any more: what was last known of it would grow stale, and be an alert. Who needs it again finds it unknown.
+        ctx.issuers.forget(&key);
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
         return held.map(|()| Action::await_change());
     }

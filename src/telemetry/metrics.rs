@@ -172,7 +172,7 @@ impl Metrics {
         }
     }
 
-    /// An issuer does not exist any more.
+    /// An issuer does not exist any more, or is not this operator's to look at.
     pub fn issuer_gone(&self, name: &str, namespace: Option<&str>) {
         let labels = labels(name, namespace);
         self.issuer_ready.remove(&labels);

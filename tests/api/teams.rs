@@ -12,17 +12,18 @@ use testkit::{Namespace, eventually};
 
 use crate::server::{Kind, Server};
 
-/// The page's policy and binding, under a name and for a label of this test's alone.
+/// The page's policy and binding, under a name of this test's, and for its namespace alone.
 fn manifests(name: &str) -> (Value, Value) {
     let page = include_str!("../../docs/guides/teams.md");
     let block = page.split("```yaml\n").find(|block| block.contains("kind: ValidatingAdmissionPolicy\n")).unwrap();
-    let text = block.split("```").next().unwrap().replace("{c1: allowed}", &format!("{{test: {name}}}"));
-    let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let mut objects: Vec<Value> = serde_saphyr::from_multiple(block.split("```").next().unwrap()).unwrap();
     for object in &mut objects {
         object["metadata"]["name"] = json!(name);
     }
     let mut binding = objects.pop().unwrap();
     binding["spec"]["policyName"] = json!(name);
+    binding["spec"]["matchResources"] =
+        json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}});
     (objects.pop().unwrap(), binding)
 }
 
@@ -35,7 +36,7 @@ async fn answer(server: &Server, namespace: &Namespace, spec: Value) -> Result<(
 }
 
 #[tokio::test]
-async fn the_policy_of_the_page_limits_roles_and_lifetime_and_nothing_else() {
+async fn the_policy_of_the_page_limits_roles_lifetime_and_issuer_and_nothing_else() {
     let server = Server::connect().await;
     let namespace = server.namespace("teams").await;
     let name = namespace.name.clone();
@@ -53,36 +54,43 @@ async fn the_policy_of_the_page_limits_roles_and_lifetime_and_nothing_else() {
     let apply = PatchParams::apply("gitops");
     policies.patch(&name, &apply, &Patch::Apply(policy)).await.unwrap();
     bindings.patch(&name, &apply, &Patch::Apply(binding)).await.unwrap();
-    let labels = json!({"metadata": {"labels": {"test": name}}});
-    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.client.clone());
-    namespaces.patch(&namespace.name, &PatchParams::default(), &Patch::Merge(labels)).await.unwrap();
 
     eventually("the policy is enforced", Duration::from_secs(30), async || {
         match answer(&server, &namespace, greedy.clone()).await {
-            Err(error) if error.contains("spec.scopedRoles must name some of") => Ok(()),
+            Err(error) if error.contains("spec.scopedRoles must name none but") => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
     .await;
-    answer(&server, &namespace, modest).await.unwrap();
+    for spec in [modest, json!({}), json!({"issuerRef": {"kind": "ClusterClientIssuer", "name": "payments"}})] {
+        answer(&server, &namespace, spec).await.unwrap();
+    }
     for (spec, words) in [
-        (json!({"expires": "720h"}), "spec.scopedRoles must name some of"),
-        (json!({"scopedRoles": ["system:viewer"]}), "spec.expires must be 720h or less"),
-        (json!({"scopedRoles": ["system:viewer"], "expires": "never"}), "spec.expires must be 720h or less"),
-        (json!({"scopedRoles": ["system:viewer"], "expires": "721h"}), "spec.expires must be 720h or less"),
+        (json!({"scopedRoles": ["system:viewer", "system:super_admin"]}), "spec.scopedRoles must name none but"),
+        (json!({"expires": "never"}), "spec.expires must be 720h or less"),
+        (json!({"expires": "721h"}), "spec.expires must be 720h or less"),
+        (json!({"issuerRef": {"kind": "ClusterClientIssuer", "name": "other"}}), "spec.issuerRef must name one of"),
+        (json!({"issuerRef": {"kind": "ClientIssuer", "name": "default"}}), "spec.issuerRef must name one of"),
     ] {
         let error = answer(&server, &namespace, spec.clone()).await.unwrap_err();
         assert!(error.contains(words), "{spec}: {error}");
     }
 
-    // What was there before may be suspended, but not ask for more.
+    // What was there before may be suspended, but not ask for more, nor go elsewhere as it is.
     let older = async |spec: Value| {
         let api = server.api(Kind::PersonalClient, &namespace.name);
-        api.patch("older", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await.map(drop)
+        let patched = api.patch("older", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await;
+        patched.map(drop).map_err(|error| error.to_string())
     };
     older(json!({"suspend": true})).await.unwrap();
-    let error = older(json!({"scopedRoles": ["system:viewer"], "expires": "never"})).await.unwrap_err().to_string();
-    assert!(error.contains("spec.expires must be 720h or less"), "{error}");
+    let payments = json!({"kind": "ClusterClientIssuer", "name": "payments"});
+    for (spec, words) in [
+        (json!({"scopedRoles": ["system:viewer"], "expires": "never"}), "spec.expires must be 720h or less"),
+        (json!({"issuerRef": payments}), "spec.scopedRoles must name none but"),
+    ] {
+        let error = older(spec.clone()).await.unwrap_err();
+        assert!(error.contains(words), "{spec}: {error}");
+    }
 
     bindings.delete(&name, &DeleteParams::default()).await.unwrap();
     let judged = policies.get(&name).await.unwrap();

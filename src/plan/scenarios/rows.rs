@@ -337,14 +337,18 @@ fn a_client_that_was_used_is_left_to_people() {
         assert!(!Record { open: None, ..record }.is_abandoned("a"));
     };
     left(&case);
-    // A list may lag behind a read.
-    let listed = case.listed().last_mut().unwrap();
-    listed.last_used_at = None;
-    let read = Client { last_used_at: Some(now), ..listed.clone() };
-    case.o.reads.insert("made".into(), ClientRead::Live(Box::new(read.clone())));
-    left(&case);
-    case.o.reads.insert("made".into(), ClientRead::Live(Box::new(Client { last_used_at: None, ..read })));
-    assert!(matches!(case.step(), Step::Abandon(_)));
+    // Of a list and a read either may lag behind the other.
+    let used = case.listed().last_mut().unwrap().clone();
+    let unused = Client { last_used_at: None, ..used.clone() };
+    for (listed, read, is_used) in [(&used, &unused, true), (&unused, &used, true), (&unused, &unused, false)] {
+        case.listed().last_mut().unwrap().clone_from(listed);
+        case.o.reads.insert("made".into(), ClientRead::Live(Box::new(read.clone())));
+        if is_used {
+            left(&case);
+        } else {
+            assert!(matches!(case.step(), Step::Abandon(_)));
+        }
+    }
 }
 
 #[test]

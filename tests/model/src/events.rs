@@ -261,6 +261,7 @@ impl State {
         // An attempt that was resolved since may be open again, beside the one that is under way.
         self.mishaps += 1;
         // What is under way, or being decided on, cannot be called back: a delete least of all.
+        self.restored = true;
         self.restored_amid = self.replicas.iter().any(|r| r.has_object() || r.work.is_some());
         if self.replicas.iter().any(|r| r.has_object() || r.work.as_ref().is_some_and(Work::may_delete)) {
             self.clients.iter_mut().for_each(|c| c.deleted_outside = true);

@@ -325,18 +325,10 @@ impl State {
         let delivered = delivered.filter(|d| observed.object.metadata.uid.as_ref() == Some(&d.owner.uid));
         let issued = || status.client.iter().chain(delivered.map(|d| &d.client));
         let retiring = || status.retiring.iter().chain(delivered.iter().flat_map(|d| &d.replaces));
-        // By what the replica knows: between a read at C1 and a delete there is always time.
-        let used = |id: &str| known(observed, id).is_some_and(|c| c.last_used_at.is_some());
         if let Step::Abandon(step) = step
             && step.burn
         {
-            if used(&step.client_id) {
-                self.broken.get_or_insert("P4: a client of an open attempt is abandoned that somebody uses");
-            } else if let Some(client) = self.client_mut(&step.client_id).filter(|c| c.client.last_used_at.is_some()) {
-                // C1 does not show yet that somebody uses it, and a restored backup knows nothing else of it.
-                client.replaced = None;
-                reached(Situation::UseUnseen);
-            }
+            self.check_unused(&step.client_id, observed);
         }
         for id in doomed {
             let attempt = self.client(id).and_then(AtC1::attempt).unwrap_or_default();
@@ -350,6 +342,20 @@ impl State {
             if known(observed, id).is_some_and(|c| Marker::parse(&c.display_name).is_none_or(|m| m.owner != owner())) {
                 self.broken.get_or_insert("P4: a client without the object's marker is to be deleted");
             }
+        }
+    }
+
+    /// P4: a client of an open attempt is not given up of which C1 has said, in a list or a read, that somebody uses it. (Between that
+    /// and a delete there is always time.)
+    fn check_unused(&mut self, id: &str, observed: &Observed) {
+        if shown(observed, id).any(|client| client.last_used_at.is_some()) {
+            self.broken.get_or_insert("P4: a client of an open attempt is abandoned that somebody uses");
+        }
+        let restored = self.restored;
+        if let Some(client) = self.client_mut(id).filter(|c| c.client.last_used_at.is_some()) {
+            reached(Situation::UseUnseen);
+            // C1 does not show it yet, and a restored backup knows nothing else of it.
+            client.replaced = client.replaced.filter(|_| !restored);
         }
     }
 
@@ -382,6 +388,17 @@ fn known<'a>(observed: &'a Observed, id: &str) -> Option<&'a Client> {
         Some(ClientRead::Gone) => None,
         None => observed.issuers().find_map(|(_, view)| view.inventory.as_ref()?.client(id)),
     }
+}
+
+/// All that C1 has shown of a client to the replica.
+fn shown<'a>(observed: &'a Observed, id: &str) -> impl Iterator<Item = &'a Client> {
+    let read = match observed.reads.get(id) {
+        Some(ClientRead::Live(client)) => Some(&**client),
+        _ => None,
+    };
+    let id = id.to_owned();
+    let listed = observed.issuers().filter_map(move |(_, view)| view.inventory.as_ref()?.client(&id));
+    read.into_iter().chain(listed)
 }
 
 /// An issuer that calls as this user, by the list that was read last: C1 shows to each user his own.

@@ -59,7 +59,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Everything: an hour, and a gigabyte.
+    /// Everything: an hour and a half on two cores, and two gigabytes.
     All,
     /// What `make test` checks.
     Small,

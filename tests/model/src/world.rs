@@ -117,7 +117,9 @@ pub struct State {
     pub maker_left: bool,
     /// Requests that were lost, answered wrongly, or done twice, lists that lagged, and transactions that were cut off by time.
     pub mishaps: u8,
-    /// A backup was restored while something was under way that had been decided on before.
+    /// A backup was restored.
+    pub restored: bool,
+    /// … while something was under way that had been decided on before.
     pub restored_amid: bool,
     /// Attempts that no record names any more, because somebody destroyed it, or its object is gone.
     pub forgotten: BTreeSet<String>,
@@ -173,6 +175,7 @@ impl State {
             delivery: Delivery::InTime,
             maker_left: false,
             mishaps: 0,
+            restored: false,
             restored_amid: false,
             forgotten: BTreeSet::new(),
             torn_off: false,
