@@ -105,8 +105,9 @@ pub async fn reconcile<K: IssuerObject>(object: Arc<DeserializeGuard<K>>, ctx: A
     // Whoever only waits for something to come to light does not hold it, but wants it looked at.
     let served = if users > 0 { users } else { count(&ctx, |object| near(object).any(|near| near == key)) };
     if !ctx.config.shard.serves(&key, served) {
-        // It is not looked at any more: what was last known of it would grow stale, and be an alert. Who needs it again finds it unknown.
-        ctx.issuers.forget(&key);
+        // It is not looked at any more: what was last known of it would grow stale, and be an alert. Who needs it again looks at once.
+        // Its login stays: a maker whose object is gone may still have to delete what it made.
+        ctx.issuers.entry(&key).look_soon();
         ctx.metrics.issuer_gone(&key.name, key.namespace.as_deref());
         return held.map(|()| Action::await_change());
     }

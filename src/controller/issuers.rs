@@ -85,11 +85,7 @@ impl Issuers {
     /// The next look of all of them is due now. What is known stays: above all when C1 said how late it is.
     pub fn look_soon(&self) {
         for issuer in self.all.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            issuer.update(|state| {
-                if let Some(looked) = &mut state.looked {
-                    looked.is_old = true;
-                }
-            });
+            issuer.look_soon();
         }
     }
 
@@ -177,6 +173,15 @@ impl Issuer {
         self.update(|state| {
             if state.looked.as_ref().is_some_and(|l| l.version.uid != uid) {
                 *state = State::default();
+            }
+        });
+    }
+
+    /// The next look is due now. What is known stays.
+    pub fn look_soon(&self) {
+        self.update(|state| {
+            if let Some(looked) = &mut state.looked {
+                looked.is_old = true;
             }
         });
     }
